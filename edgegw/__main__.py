@@ -1,0 +1,8 @@
+"""`python -m edgegw` is the `edgegw` command."""
+
+from __future__ import annotations
+
+from edgegw.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""The configuration as types. Each field's description is its sentence in `config.example.toml` and docs/config.md.
+
+Reading and checking is `load.py` (one file, all mistakes) and `check.py` (what only shows across tables).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Code = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,16}$")]
+"""A code that travels in topics and payloads."""
+Name = Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,32}$")]
+Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
+Milliseconds = Annotated[int, Meta(ge=0, le=600_000)]
+PortNumber = Annotated[int, Meta(ge=1, le=65535)]
+Level = Literal["critical", "major", "minor", "notice"]
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Gateway(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who this gateway is."""
+
+    operator: Annotated[Code, Meta(description="Code of the operator, as it stands in topics and payloads.")]
+    station: Annotated[Code, Meta(description="Code of the station.")]
+    gateway: Annotated[Code, Meta(description="Code of this gateway, unique in its station.")]
+    name: Annotated[str, Meta(description="Name of the station for people, in any language.", max_length=64)] = ""
+    language: Annotated[Literal["en", "zh"], Meta(description="Language of the screens when the caller's is not known.")] = "en"
+
+    @property
+    def identity(self) -> str:
+        """`operator/station/gateway`, as envelopes and the receiver name it."""
+        return f"{self.operator}/{self.station}/{self.gateway}"
+
+
+class Paths(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where things lie."""
+
+    state_dir: Annotated[str, Meta(description="Directory of the database and the keys; only the service's user may enter it.")] = "/var/lib/edgegw"
+    control_socket: Annotated[str, Meta(description="Socket on which the `edgegw` command talks to the daemon.")] = "/run/edgegw/control.sock"
+
+
+class Log(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the daemon says."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level that is written; a change of state is info.")] = "info"
+
+
+class Store(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The buffer on the disk."""
+
+    window_active_s: Annotated[Seconds, Meta(description="Readings are sealed and sent after this time while anything charges or an alarm is open.", gt=0)] = (
+        10.0
+    )
+    window_idle_s: Annotated[Seconds, Meta(description="The same at all other times.", gt=0)] = 60.0
+    queue_readings_max: Annotated[
+        int, Meta(description="Readings that may wait in memory for a slow disk; beyond it the oldest telemetry is dropped and counted.", ge=100, le=1_000_000)
+    ] = 20_000
+
+
+class Bus(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One line and the task that owns it."""
+
+    name: Annotated[Name, Meta(description="Name of the bus.")]
+    kind: Annotated[
+        Literal["serial", "tcp", "rtu-over-tcp"],
+        Meta(description="A serial port (Modbus RTU), Modbus TCP, or Modbus RTU through a serial server."),
+    ]
+    path: Annotated[str, Meta(description="Serial port, best by a name that stays: /dev/serial/by-path/... or /dev/edgegw/...")] = ""
+    baudrate: Annotated[Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200], Meta(description="Speed of the serial line.")] = 9600
+    parity: Annotated[Literal["N", "E", "O"], Meta(description="Parity of the serial line: N none, E even, O odd.")] = "N"
+    stop_bits: Annotated[Literal[1, 2], Meta(description="Stop bits of the serial line.")] = 1
+    host: Annotated[str, Meta(description="Address or name of the Modbus TCP server or serial server.")] = ""
+    port: Annotated[PortNumber, Meta(description="TCP port of the server.")] = 502
+    answer_timeout_ms: Annotated[
+        Milliseconds, Meta(description="Longest wait for an answer, from the end of the request to the answer's last byte.", ge=20)
+    ] = 1000
+    gap_ms: Annotated[Milliseconds, Meta(description="Least pause between an answer and the next request, beyond the protocol's own silence.")] = 0
+    connect_delay_ms: Annotated[Milliseconds, Meta(description="Pause after opening the line before the first request.")] = 0
+    late_answer_guard_ms: Annotated[
+        Milliseconds,
+        Meta(description="After a time-out no question that the late answer could fit is asked for this long.", ge=100),
+    ] = 3000
+
+
+class Device(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One thing that answers."""
+
+    code: Annotated[Name, Meta(description="Code of the device, unique in the station.")]
+    bus: Annotated[Name, Meta(description="Bus that the device is on.")]
+    unit: Annotated[int, Meta(description="Modbus unit id of the device on its bus.", ge=1, le=247)]
+    profile: Annotated[str, Meta(description="Product of the device, as in `edgegw profiles list`.")]
+    name: Annotated[str, Meta(description="Name of the device for people, in any language.", max_length=64)] = ""
+    location: Annotated[str, Meta(description="Where the device stands: zone, bay or cabinet.", max_length=64)] = ""
+    period_s: Annotated[
+        dict[str, Annotated[float, Meta(ge=0.02, le=86_400)]],
+        Meta(description="Poll period of a group of points, instead of the profile's."),
+    ] = {}
+    offline_after_s: Annotated[Seconds, Meta(description="Without an answer for this long, and 3 polls failed, the device is offline.", ge=1)] = 15.0
+
+
+class Rule(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One condition on a point of every device that it names."""
+
+    name: Annotated[Name, Meta(description="Name of the rule, unique.")]
+    condition: Annotated[
+        Literal["high", "low", "equals"],
+        Meta(description="high: value above limit; low: below; equals: value is limit (digital inputs, states)."),
+    ]
+    point: Annotated[str, Meta(description="Point that is judged, as in the dictionary.")]
+    limit: Annotated[float, Meta(description="Limit in the point's unit.")]
+    device_class: Annotated[str, Meta(description="Judge every device of this class (meter, ups, inverter, sensor, input, ...); empty: any.")] = ""
+    devices: Annotated[list[str], Meta(description="Judge only these devices; * stands for any letters.")] = []
+    deadband: Annotated[float, Meta(description="The value must come back by this much before the alarm clears, in the point's unit.", ge=0)] = 0.0
+    on_delay_s: Annotated[Seconds, Meta(description="The condition must hold this long before the alarm is raised.")] = 0.0
+    off_delay_s: Annotated[Seconds, Meta(description="The condition must be gone this long before the alarm clears.")] = 0.0
+    level: Annotated[Level, Meta(description="Level of the alarm.")] = "minor"
+    text: Annotated[str, Meta(description="What the alarm says to people.", max_length=128)] = ""
+
+
+class Uplink(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One cloud."""
+
+    name: Annotated[Name, Meta(description="Name of the uplink; what this cloud has confirmed is kept under it.")]
+    broker: Annotated[str, Meta(description="Broker: mqtts://host:8883; mqtt:// only towards this machine itself.", pattern="^mqtts?://[^/ ]+$")]
+    recipient_file: Annotated[
+        str, Meta(description="Public keys of the cloud (`edgegw keys new cloud` there): payloads are sealed for it, receipts must bear its signature.")
+    ]
+    key_dir: Annotated[str, Meta(description="Directory of this gateway's own keys (`edgegw keys new gateway`); empty: keys below state_dir.")] = ""
+    ca_file: Annotated[str, Meta(description="Certificate authority of the broker; empty: the system's.")] = ""
+    cert_file: Annotated[str, Meta(description="Client certificate for the broker.")] = ""
+    cert_key_file: Annotated[str, Meta(description="Private key of the client certificate; mode 0600.")] = ""
+    client_id: Annotated[str, Meta(description="MQTT client id; empty: made from the three codes.", max_length=64)] = ""
+    username: Annotated[str, Meta(description="User name for the broker, where it wants one.")] = ""
+    password_file: Annotated[str, Meta(description="File with the password for the broker; mode 0600.")] = ""
+    keepalive_s: Annotated[int, Meta(description="MQTT keep-alive.", ge=5, le=850)] = 60
+    connect_timeout_s: Annotated[Seconds, Meta(description="Longest wait for TCP, TLS and CONNACK together.", gt=0)] = 20.0
+    puback_timeout_s: Annotated[Seconds, Meta(description="A message without PUBACK for this long ends the connection.", gt=0)] = 20.0
+    receipt_timeout_s: Annotated[Seconds, Meta(description="Without a receipt for this long after PUBACK a batch is sent again.", gt=0)] = 120.0
+    backlog_batches_per_s: Annotated[float, Meta(description="Batches of backlog a second; 0: no limit.", ge=0)] = 2.0
+    backlog_start_s_max: Annotated[
+        Seconds, Meta(description="After an outage of more than 10 minutes the backlog starts after a random time up to this; 0: at once.")
+    ] = 300.0
+
+
+class Config(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file."""
+
+    gateway: Gateway
+    paths: Paths = Paths()
+    log: Log = Log()
+    store: Store = Store()
+    bus: list[Bus] = []
+    device: list[Device] = []
+    rule: list[Rule] = []
+    uplink: list[Uplink] = []

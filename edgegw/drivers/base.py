@@ -1,0 +1,50 @@
+"""What a protocol gives to the bus: questions, and the reading that their answers make.
+
+A driver does no I/O. It is asked once, at load time, for the plan of a device; from then on the bus asks the questions and hands the
+answers to `decode`, which returns positional values and what is not good of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from edgegw.model import Answer, Quality, Question, Source, Value
+
+Decode = Callable[[Sequence[Answer]], tuple[tuple[Value, ...], Mapping[int, Quality]]]
+"""Pure: one answer for each question of the source to (values, quality), positional to the source's points."""
+
+
+class LineFacts(msgspec.Struct, frozen=True):
+    """What a plan has to know of the line: how long bytes take on it."""
+
+    framing: str
+    """rtu or tcp"""
+    byte_ms: float
+    """Time of one character: 11 bits with parity or two stop bits, else 10, over the baud rate; 0 on TCP."""
+    request_cost_ms: float
+    """Time that one more request costs beside its bytes: silences, turnaround of the device, round trip."""
+
+
+class PlannedSource(msgspec.Struct, frozen=True):
+    """A source and how it is read."""
+
+    source: Source
+    questions: tuple[Question, ...]
+    decode: Decode
+    urgent: bool = False
+    """Digital inputs: asked before anything else that is due."""
+
+
+class DevicePlan(msgspec.Struct, frozen=True):
+    """All that the bus needs to poll one device."""
+
+    device: str
+    device_class: str
+    unit: int
+    sources: tuple[PlannedSource, ...]
+    probe: Question
+    """The shortest question that a living device answers."""
+    gap_ms: int = 0
+    """Quirk: least pause before a request to this device."""

@@ -1,0 +1,85 @@
+"""The dictionary of point names: one name, one unit, one meaning in every class of device (`points.toml`)."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+import msgspec
+
+UNITS = frozenset(
+    "V A kW kvar kVA W VA kWh kvarh kVAh Hz C K % %RH hPa W/m2 kOhm dBm ms s min B MiB 1".split()  # noqa: SIM905 - one line to read
+)
+KINDS = frozenset({"measure", "counter", "state", "flag", "text"})
+
+_PLACEHOLDERS = {
+    "{x}": "(a|b|c)",
+    "{l}": "(ab|bc|ca)",
+    "{t}": "(sharp|peak|flat|valley)",
+    "{n}": "([1-9][0-9]?)",
+}
+
+
+class PointName(msgspec.Struct, frozen=True):
+    """What the dictionary says of one name. The plausible range is in `unit`; None where none is stated (text)."""
+
+    name: str
+    unit: str
+    kind: str
+    decimals: int
+    range: tuple[float, float] | None
+    en: str
+    zh: str
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    unit: str
+    kind: str
+    decimals: int
+    en: str
+    zh: str
+    range: tuple[float, float] | None = None
+
+
+@cache
+def lookup(name: str) -> PointName | None:
+    """The dictionary's entry of `name` with the placeholder's value in its titles, or None when there is no such name."""
+    for pattern, entry in _entries():
+        found = pattern.fullmatch(name)
+        if found:
+            words = found.groups()
+            return PointName(name, entry.unit, entry.kind, entry.decimals, entry.range, entry.en.format(*words), entry.zh.format(*words))
+    return None
+
+
+def suggest(name: str) -> str | None:
+    """The nearest name of the dictionary, for "did you mean"."""
+    near = difflib.get_close_matches(name, patterns(), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+@cache
+def patterns() -> tuple[str, ...]:
+    """Every name as it stands in the dictionary, placeholders and all, in its order."""
+    return tuple(_document())
+
+
+@cache
+def _document() -> dict[str, _Entry]:
+    text = files("edgegw").joinpath("points.toml").read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text), dict[str, _Entry])
+
+
+@cache
+def _entries() -> tuple[tuple[re.Pattern[str], _Entry], ...]:
+    return tuple((_compile(name), entry) for name, entry in _document().items())
+
+
+def _compile(name: str) -> re.Pattern[str]:
+    expression = re.escape(name)
+    for placeholder, choices in _PLACEHOLDERS.items():
+        expression = expression.replace(re.escape(placeholder), choices)
+    return re.compile(expression)
