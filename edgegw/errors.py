@@ -5,6 +5,10 @@ An `EdgegwError` ends in one line for a person: what is wrong, where, what to do
 
 from __future__ import annotations
 
+import os
+from functools import cache
+from typing import NamedTuple
+
 EXIT_OK = 0
 EXIT_CHECK_FAILED = 1
 EXIT_USAGE = 2
@@ -36,3 +40,33 @@ class EdgegwError(Exception):
     def __str__(self) -> str:
         line = f"{self.message_id}: {self.text}"
         return f"{line}. Next: {self.next_step}" if self.next_step else line
+
+
+class Message(NamedTuple):
+    """What stands behind an id in `messages.toml`."""
+
+    id: str
+    en: str
+    zh: str
+    next_en: str
+    next_zh: str
+
+
+def lookup(message_id: str) -> Message | None:
+    """The meaning and the next step of an id, None for an id that does not exist."""
+    return _messages().get(message_id)
+
+
+def message_ids() -> list[str]:
+    """Every id, in order."""
+    return sorted(_messages())
+
+
+@cache
+def _messages() -> dict[str, Message]:
+    # Read when somebody asks: a command that ends well needs none of it.
+    import tomllib  # noqa: PLC0415
+
+    # os and not pathlib, here and in what every command imports: pathlib takes a quarter of the time of `edgegw --version`.
+    with open(os.path.join(os.path.dirname(__file__), "messages.toml"), "rb") as file:  # noqa: PTH118, PTH120, PTH123
+        return {message_id: Message(message_id, *row) for message_id, row in tomllib.load(file).items()}

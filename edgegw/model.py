@@ -185,6 +185,23 @@ class Parsed(msgspec.Struct, frozen=True):
     exception_code: int | None = None
     noise: int = 0
     """Bytes before the frame that belong to nothing."""
+    foreign: int = 0
+    """Whole frames before it that belong to another unit or another master."""
+    late: int = 0
+    """Whole frames before it from the asked unit that answer another question."""
+    echo: int = 0
+    """Times that the request itself was heard before it."""
+
+
+class Unproven(msgspec.Struct, frozen=True):
+    """What the bytes were in which no answer was found when its time was over."""
+
+    kind: str
+    """timeout (none at all), crc, short, foreign or noise"""
+    noise: int = 0
+    foreign: int = 0
+    late: int = 0
+    echo: int = 0
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -198,3 +215,7 @@ class Question(msgspec.Struct, frozen=True):
     """Bytes of a whole good answer on the line, for the time it takes."""
     fits: tuple[int, ...] = ()
     """What a late answer would have to match to be mistaken for this one's answer (Modbus: unit, function, byte count)."""
+    explain: Callable[[bytes], Unproven] | None = None
+    """Pure: what the bytes received were, when `parse` found no answer in them."""
+    resync: tuple[Question, ...] = ()
+    """Parts of the same question with other `fits`: an answer to one of them shows that no late answer to this one can come any more."""

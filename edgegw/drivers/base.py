@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from edgegw.config.model import Bus
 from edgegw.model import Answer, Quality, Question, Source, Value
 
 Decode = Callable[[Sequence[Answer]], tuple[tuple[Value, ...], Mapping[int, Quality]]]
@@ -48,3 +49,21 @@ class DevicePlan(msgspec.Struct, frozen=True):
     """The shortest question that a living device answers."""
     gap_ms: int = 0
     """Quirk: least pause before a request to this device."""
+    connect_delay_ms: int = 0
+    """Quirk: least pause between opening the line and the first request to this device."""
+
+
+# Modbus over serial line V1.02, 2.5.1.1: 3.5 characters of silence before a frame, fixed to 1.75 ms above 19200 baud.
+SILENCE_CHARACTERS = 3.5
+SILENCE_FAST_MS = 1.75
+FAST_BAUDRATE = 19200
+
+
+def character_ms(bus: Bus) -> float:
+    """Time of one character of a serial line: start, 8 data, parity, stop bits."""
+    return (9 + (bus.parity != "N") + bus.stop_bits) * 1000 / bus.baudrate
+
+
+def silence_ms(bus: Bus) -> float:
+    """Silence that ends a frame on this line."""
+    return SILENCE_FAST_MS if bus.baudrate > FAST_BAUDRATE else SILENCE_CHARACTERS * character_ms(bus)

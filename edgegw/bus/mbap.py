@@ -1,0 +1,48 @@
+"""Frames of a Modbus TCP stream (MBAP), cut and matched by the transaction id, which is the line's and not the question's.
+
+0-1     transaction id  ours comes back in the answer
+2-3     protocol        0
+4-5     length          of all that follows: unit, function and data, 2-254 bytes
+6..     unit, PDU
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+# Unit and function at least, 254 bytes at most; anything else means that the stream is no longer cut where we think.
+_LENGTH_MIN = 2
+_LENGTH_MAX = 254
+_HEAD = struct.Struct(">HHH")
+
+
+class Frame(NamedTuple):
+    """One frame taken off a stream."""
+
+    transaction_id: int
+    body: bytes
+    """What stands behind the transaction id: what a question's `parse` proves."""
+
+    @property
+    def unit(self) -> int:
+        return self.body[4]
+
+
+class StreamError(ValueError):
+    """The stream does not hold Modbus TCP frames here."""
+
+
+def take_frame(received: bytearray) -> Frame | None:
+    """Takes the first whole frame off the front, None while there is none. Raises StreamError."""
+    if len(received) < _HEAD.size:
+        return None
+    transaction_id, protocol, length = _HEAD.unpack_from(received)
+    if protocol != 0 or not _LENGTH_MIN <= length <= _LENGTH_MAX:
+        raise StreamError(f"protocol id {protocol}, length {length}")
+    end = _HEAD.size + length
+    if len(received) < end:
+        return None
+    frame = Frame(transaction_id, bytes(received[2:end]))
+    del received[:end]
+    return frame

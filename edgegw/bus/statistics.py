@@ -1,0 +1,115 @@
+"""What a bus and each of its units did, counted. Read by the command line, the self-measurement and the tests; written by the bus task only."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+# Latencies kept for the percentiles: some minutes of one unit's answers, 2 KiB.
+LATENCIES_MAX = 256
+# The busy share is that of the last whole window of this length.
+BUSY_WINDOW_NS = 10 * 1_000_000_000
+
+
+class Counters:
+    """Of one unit."""
+
+    __slots__ = (
+        "answered",
+        "asked",
+        "crc",
+        "doubled",
+        "echo",
+        "exceptions",
+        "foreign",
+        "late",
+        "latencies_us",
+        "missed_slots",
+        "noise_bytes",
+        "resyncs",
+        "short",
+        "timed_out",
+    )
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answered = 0
+        """Good answers and exceptions."""
+        self.timed_out = 0
+        """Questions without a proven answer, whatever was heard."""
+        self.crc = 0
+        self.short = 0
+        self.exceptions = 0
+        self.late = 0
+        """Whole frames of this unit that answered another question than the one under way, or none."""
+        self.doubled = 0
+        """Answers with something behind them: two devices with one address, or a disturbed line."""
+        self.echo = 0
+        self.noise_bytes = 0
+        self.foreign = 0
+        """Whole frames of another unit, or of another master, heard while this unit was asked."""
+        self.resyncs = 0
+        """Questions asked only to be sure that no late answer can come any more."""
+        self.missed_slots = 0
+        self.latencies_us: deque[int] = deque(maxlen=LATENCIES_MAX)
+        """From the end of the request to the end of the answer."""
+
+    def percentile_ms(self, percent: float) -> float | None:
+        """Of the latencies kept; None before the first answer."""
+        if not self.latencies_us:
+            return None
+        ordered = sorted(self.latencies_us)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] / 1000
+
+    def as_dict(self) -> dict[str, int | float | None]:
+        """Counters and percentiles, for screens and records."""
+        numbers: dict[str, int | float | None] = {name: getattr(self, name) for name in self.__slots__ if name != "latencies_us"}
+        return {**numbers, "latency_p50_ms": self.percentile_ms(50), "latency_p95_ms": self.percentile_ms(95)}
+
+
+class BusStatistics:
+    """Of one bus: its units, and the time it was busy."""
+
+    def __init__(self) -> None:
+        self.units: dict[int, Counters] = {}
+        self.opened = 0
+        """Times that the line was opened."""
+        self.idle_noise_bytes = 0
+        """Bytes heard while nothing was asked that were no frame of a unit of ours."""
+        self.busy_ns = 0
+        self._window_start_ns = time.monotonic_ns()
+        self._window_busy_ns = 0
+        self._share = 0.0
+
+    def unit(self, unit: int) -> Counters:
+        if unit not in self.units:
+            self.units[unit] = Counters()
+        return self.units[unit]
+
+    def add_busy(self, start_ns: int, end_ns: int) -> None:
+        """A question had the line from start to end."""
+        self.busy_ns += end_ns - start_ns
+        self._window_busy_ns += end_ns - start_ns
+        if end_ns - self._window_start_ns >= BUSY_WINDOW_NS:
+            self._share = self._window_busy_ns / (end_ns - self._window_start_ns)
+            self._window_start_ns, self._window_busy_ns = end_ns, 0
+
+    @property
+    def busy_share(self) -> float:
+        """Share of the last whole window in which the line was asked or answered; of the running one before there is any."""
+        if self._share:
+            return self._share
+        elapsed_ns = time.monotonic_ns() - self._window_start_ns
+        return self._window_busy_ns / elapsed_ns if elapsed_ns > 0 else 0.0
+
+    def total(self, name: str) -> int:
+        """Sum of one counter over the units."""
+        return sum(getattr(counters, name) for counters in self.units.values())
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "opened": self.opened,
+            "idle_noise_bytes": self.idle_noise_bytes,
+            "busy_share": round(self.busy_share, 4),
+            "units": {str(unit): counters.as_dict() for unit, counters in sorted(self.units.items())},
+        }

@@ -1,0 +1,335 @@
+"""The bus task: the one owner of a line, which asks its devices in turn.
+
+    not open  ->  open it; each failure widens the pause, the first few tell every source offline
+    open      ->  technician's question | probe of a silent device | due slot | pause until the next is due
+
+One thing's fault is its own: a silent device costs the others its probe, a dead line costs other buses nothing.
+Being cancelled, the task finishes the question under way, closes the line and ends; cancelled again, it ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from edgegw.bus.keeper import LineKeeper
+from edgegw.bus.line import make_line
+from edgegw.bus.readings import failed_reading, fault_quality, good_reading, is_alive
+from edgegw.bus.schedule import FAILURES_MAX, Link, Schedule, Slot
+from edgegw.bus.statistics import BusStatistics
+from edgegw.bus.transaction import Transactions
+from edgegw.clock import Clock
+from edgegw.config.model import Bus
+from edgegw.drivers.base import DevicePlan
+from edgegw.errors import EXIT_UNKNOWN, EdgegwError
+from edgegw.model import Answer, Fault, Quality, Question, Reading
+
+_log = logging.getLogger("edgegw.bus")
+
+# F29: what a device refuses is a fault of the configuration; asking again soon changes nothing.
+REFUSED_RETRY_MS = 60_000
+# The watchdog looks at the checkpoint: no pause is longer.
+PAUSE_MS_MAX = 1000
+# Reads of technicians that may wait; a person does not read more devices at a time.
+TECHNICIAN_MAX = 8
+# A technician gets one turn in five while anything else is due: at most 20 % of the bus.
+TECHNICIAN_TURNS = 5
+# A read that the late-answer guard holds back is tried again this often.
+HELD_READ_MS = 50
+# A probe waits as long as the device ever took, doubled, and this: a busy device, a loaded machine.
+PROBE_MARGIN_MS = 50
+PROBE_TIMEOUT_MS_MIN = 100
+# What was learnt may be wrong for a device that comes back slower: each third probe waits the full time.
+PROBE_FULL_EACH = 3
+# A connection on which all are silent may be half open: it is made new after so many probes of one device.
+RENEW_EACH = 10
+
+
+class _Request(NamedTuple):
+    """A technician's read: what is still to be asked, and what came."""
+
+    slots: deque[Slot]
+    readings: list[Reading]
+    done: asyncio.Future[list[Reading]]
+
+
+class BusTask:
+    """Polls one bus. `run()` until cancelled; everything else may be called from the same loop at any time."""
+
+    def __init__(self, bus: Bus, plans: Sequence[DevicePlan], clock: Clock, on_reading: Callable[[Reading], None]) -> None:
+        self.bus = bus
+        self.statistics = BusStatistics()
+        self.checkpoint_ms = clock.mono_ms()
+        """Monotonic ms at which the loop last turned."""
+        self.line = make_line(bus)
+        self._clock = clock
+        self._on_reading = on_reading
+        self._transactions = Transactions(bus, self.line, self.statistics)
+        connect_delay_ms = max([bus.connect_delay_ms, *(plan.connect_delay_ms for plan in plans)])
+        self._keeper = LineKeeper(self.line, clock, self.statistics, connect_delay_ms)
+        self._schedule = Schedule(plans, self.checkpoint_ms)
+        self._requests: deque[_Request] = deque()
+        self._turns = 0
+        """Since a technician had one."""
+        self._wake = asyncio.Event()
+        self._ending = False
+        self._asking = False
+
+    # -- from outside
+
+    async def run(self) -> None:
+        """Polls until cancelled."""
+        self._ending = False
+        turning = asyncio.ensure_future(self._turn_until_ended())
+        try:
+            await asyncio.shield(turning)
+        except asyncio.CancelledError:
+            self._ending = True
+            if not self._asking:
+                turning.cancel()
+            await asyncio.wait([turning])
+            raise
+        finally:
+            turning.cancel()
+            for request in self._requests:
+                request.done.cancel()
+            self._requests.clear()
+            await self.line.close()
+
+    async def ask_now(self, device: str) -> list[Reading]:
+        """Asks every source of the device ahead of the queue. Raises EdgegwError when there is no such device or too many reads wait."""
+        link = next((link for link in self._schedule.links if link.plan.device == device), None)
+        if link is None:
+            raise EdgegwError("E-BUS-DEVICE", f'bus "{self.bus.name}" has no device "{device}"', "`edgegw status` lists them", EXIT_UNKNOWN)
+        if len(self._requests) >= TECHNICIAN_MAX:
+            raise EdgegwError("E-BUS-BUSY", f'bus "{self.bus.name}": {TECHNICIAN_MAX} reads wait already', "wait for them to end")
+        request = _Request(deque(link.slots), [], asyncio.get_running_loop().create_future())
+        self._requests.append(request)
+        self._wake.set()
+        return await request.done
+
+    @property
+    def silent_devices(self) -> list[str]:
+        return [link.plan.device for link in self._schedule.links if link.silent]
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the line is open."""
+        return not self._keeper.is_down
+
+    # -- turning
+
+    async def _turn_until_ended(self) -> None:
+        while not self._ending:
+            self.checkpoint_ms = now_ms = self._clock.mono_ms()
+            if self.line.is_open:
+                await self._turn(now_ms)
+            elif now_ms < self._keeper.retry_ms:
+                self._refuse_requests()
+                await self._pause(self._keeper.retry_ms)
+            else:
+                await self._open()
+
+    async def _open(self) -> None:
+        was_down = self._keeper.is_down
+        if not await self._keeper.open():
+            if self._keeper.failures <= FAILURES_MAX:
+                self._tell_all_offline()
+        elif was_down:
+            self._schedule.restart(self._clock.mono_ms())
+
+    async def _turn(self, now_ms: int) -> None:
+        if self._requests and (self._turns >= TECHNICIAN_TURNS - 1 or self._schedule.next_ms() > now_ms):
+            request = self._askable_request()
+            if request is not None:
+                self._turns = 0
+                await self._serve(request)
+                return
+        self._turns += 1
+        if link := self._schedule.take_probe(now_ms):
+            await self._probe(link)
+        elif slot := self._schedule.take_slot(now_ms):
+            await self._poll(slot)
+        else:
+            await self._pause(self._schedule.next_ms())
+
+    async def _pause(self, until_ms: float) -> None:
+        """Until then or until woken, never longer than the watchdog likes. Timers come early: the caller looks at the clock again."""
+        left_ms = min(until_ms - self._clock.mono_ms(), HELD_READ_MS if self._requests else PAUSE_MS_MAX)
+        self._wake.clear()
+        if left_ms <= 0 or self._ending:
+            return
+        timer = asyncio.get_running_loop().call_later(left_ms / 1000 / self._clock.speed, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+
+    # -- asking
+
+    async def _poll(self, slot: Slot) -> Reading | None:
+        """One slot of the grid, asked and told. None when the late-answer guard holds it back."""
+        was_due = slot.due_ms <= self._clock.mono_ms()
+        result = await self._ask_source(slot)
+        now_ms = self._clock.mono_ms()
+        counters = self.statistics.unit(slot.link.plan.unit)
+        if result is None:
+            counters.missed_slots += slot.hold(self._held_until_ms(slot))
+            return None
+        reading = self._reading(slot, result)
+        if was_due:
+            counters.missed_slots += slot.advance(now_ms, REFUSED_RETRY_MS if slot.refused else 0)
+        self._on_reading(reading)
+        self._judge(slot.link, result if isinstance(result, Fault) else None)
+        return reading
+
+    async def _ask_source(self, slot: Slot) -> list[Answer] | Fault | None:
+        """All answers of the source, or the first fault; None when a question must not be asked yet."""
+        answers: list[Answer] = []
+        for question in slot.planned.questions:
+            if self._transactions.blocked_until_ns(question):
+                fault = await self._resync(slot.link, question)
+                if fault is not None:
+                    return fault
+                if self._transactions.blocked_until_ns(question):
+                    return None
+            result = await self._ask(slot.link, question, self.bus.answer_timeout_ms)
+            if isinstance(result, Fault):
+                return result
+            answers.append(result)
+        return answers
+
+    async def _resync(self, link: Link, question: Question) -> Fault | None:
+        """Asks a part of the question that no late answer can be mistaken for, to prove that none can come. A fault only when nothing answers."""
+        for part in question.resync:
+            if not self._transactions.blocked_until_ns(part):
+                self.statistics.unit(link.plan.unit).resyncs += 1
+                result = await self._ask(link, part, self.bus.answer_timeout_ms)
+                return result if isinstance(result, Fault) and not is_alive(result) else None
+        return None
+
+    async def _ask(self, link: Link, question: Question, timeout_ms: float) -> Answer | Fault:
+        self._asking = True
+        result = await self._transactions.ask(question, timeout_ms, link.plan.unit, link.plan.gap_ms)
+        if isinstance(result, Fault) and result.kind == "closed" and await self._keeper.open_again():
+            result = await self._transactions.ask(question, timeout_ms, link.plan.unit, link.plan.gap_ms)
+        self._asking = False
+        if isinstance(result, Answer) or result.exception_code is not None:
+            self._keeper.answered()
+        return result
+
+    def _held_until_ms(self, slot: Slot) -> int:
+        until_ns = max(self._transactions.blocked_until_ns(question) for question in slot.planned.questions)
+        return self._clock.mono_ms(until_ns) + 1
+
+    async def _probe(self, link: Link) -> None:
+        """Asks a silent device for a sign of life. What it says is no value: it may be the answer to an older probe."""
+        link.probes += 1
+        start_ms = self._clock.mono_ms()
+        result = await self._ask(link, link.plan.probe, self._probe_timeout_ms(link))
+        link.probe_cost_ms = round((self._clock.mono_ms() - start_ms) / self._clock.speed)
+        self._judge(link, result if isinstance(result, Fault) else None)
+        if self._schedule.all_silent and self.bus.kind != "serial" and link.probes % RENEW_EACH == 0:
+            await self._keeper.renew()
+
+    def _probe_timeout_ms(self, link: Link) -> float:
+        latencies_us = self.statistics.unit(link.plan.unit).latencies_us
+        if not latencies_us or link.probes % PROBE_FULL_EACH == 0:
+            return self.bus.answer_timeout_ms
+        return min(self.bus.answer_timeout_ms, max(PROBE_TIMEOUT_MS_MIN, 2 * max(latencies_us) / 1000 + PROBE_MARGIN_MS))
+
+    # -- what an answer or its absence means
+
+    def _reading(self, slot: Slot, result: list[Answer] | Fault) -> Reading:
+        """Also keeps in mind what the slot said last, and tells the log when that changes."""
+        if not isinstance(result, Fault):
+            slot.offline = slot.refused = False
+            return good_reading(slot.planned, result, self._clock)
+        quality = fault_quality(result)
+        slot.offline = quality is Quality.OFFLINE
+        if quality is Quality.REFUSED and not slot.refused:
+            source = slot.planned.source
+            _log.warning('bus "%s": %s refuses its points %s: %s; does the profile fit?', self.bus.name, source.device, source.group, result.text)
+        slot.refused = quality is Quality.REFUSED
+        return failed_reading(slot.planned, quality, self._clock)
+
+    def _judge(self, link: Link, fault: Fault | None) -> None:
+        """Whether the device lives, silent ones coming back and living ones falling silent."""
+        now_ms = self._clock.mono_ms()
+        code, unit = link.plan.device, link.plan.unit
+        if fault is None or is_alive(fault):
+            since_ms = link.silent_since_ms
+            if link.answered(now_ms):
+                _log.info('bus "%s": %s (unit %d) answers again after %.0f s', self.bus.name, code, unit, (now_ms - since_ms) / 1000)
+        elif link.failed(now_ms):
+            _log.warning('bus "%s": %s (unit %d) stopped answering: %s', self.bus.name, code, unit, fault.text)
+            self._tell_offline(link)
+            if self._schedule.all_silent and len(self._schedule.links) > 1:
+                _log.error('bus "%s": no device answers any more; look at %s', self.bus.name, _SUSPECTS[self.bus.kind])
+
+    def _tell_offline(self, link: Link) -> None:
+        """Each source of the device that has not said so yet."""
+        for slot in link.slots:
+            if not slot.offline:
+                slot.offline = True
+                self._on_reading(failed_reading(slot.planned, Quality.OFFLINE, self._clock))
+
+    def _tell_all_offline(self) -> None:
+        """A failed poll of every source: the rules count some before they call a device offline."""
+        for slot in self._schedule.slots:
+            slot.offline = True
+            self._on_reading(failed_reading(slot.planned, Quality.OFFLINE, self._clock))
+
+    # -- technicians
+
+    def _askable_request(self) -> _Request | None:
+        """The first read with a source that the late-answer guard does not hold back; that source comes first."""
+        for request in self._requests:
+            for slot in request.slots:
+                if not self._is_held(slot):
+                    request.slots.remove(slot)
+                    request.slots.appendleft(slot)
+                    return request
+        return None
+
+    def _is_held(self, slot: Slot) -> bool:
+        blocked = self._transactions.blocked_until_ns
+        return any(blocked(question) and all(map(blocked, question.resync)) for question in slot.planned.questions)
+
+    async def _serve(self, request: _Request) -> None:
+        """The next source of the read; the last one ends it."""
+        slot = request.slots.popleft()
+        reading = await self._poll(slot)
+        if reading is None:
+            request.slots.append(slot)
+        else:
+            request.readings.append(reading)
+            if slot.link.failures and slot.offline:
+                # The rest would cost a time-out each and say the same.
+                request.readings.extend(failed_reading(left.planned, Quality.OFFLINE, self._clock) for left in request.slots)
+                request.slots.clear()
+        if not request.slots:
+            self._requests.remove(request)
+            _finish(request)
+
+    def _refuse_requests(self) -> None:
+        """On a line that is down."""
+        while self._requests:
+            request = self._requests.popleft()
+            request.readings.extend(failed_reading(slot.planned, Quality.OFFLINE, self._clock) for slot in request.slots)
+            _finish(request)
+
+
+def _finish(request: _Request) -> None:
+    if not request.done.done():
+        request.done.set_result(request.readings)
+
+
+_SUSPECTS = {
+    "serial": "speed and parity, A and B swapped, the supply of the line",
+    "tcp": "the unit ids, another client on the server, the server itself",
+    "rtu-over-tcp": "speed and parity in the serial server, the supply of its line",
+}

@@ -1,0 +1,241 @@
+"""The transaction: one question, one answer, on a line with one owner. For every protocol; what an answer is, the question itself knows.
+
+On RTU lines
+    1. what lay in the input before the question is counted and dropped, after the silence that ends a frame was kept
+    2. the request goes out; the wait runs from its last bit on the wire, with one total deadline, however the answer dribbles
+    3. bytes are collected until the question proves its answer among them; noise, echo and whole frames of others are stepped over
+    4. an answer found behind noise waits for silence first: it might be data of a longer frame that is still coming
+    5. a question without answer goes to the late-answer guard (unanswered.py), which is asked before the next question
+On Modbus TCP transaction ids tell answers apart; the rest is the same.
+
+Pauses check the clock after waking: timers come up to 0.8 ms early (decision D2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from edgegw.bus.line import Line, LineError
+from edgegw.bus.mbap import StreamError, take_frame
+from edgegw.bus.statistics import BusStatistics, Counters
+from edgegw.bus.unanswered import Unanswered
+from edgegw.config.model import Bus
+from edgegw.drivers.base import character_ms, silence_ms
+from edgegw.model import Answer, Fault, Parsed, Question
+
+_MS = 1_000_000
+# A frame of 256 bytes and as much before it; more than that without an answer is a babbling line.
+RECEIVED_BYTES_MAX = 512
+# Other frames that may come on a connection while one answer is awaited. More is a flood: the connection is made new.
+FOREIGN_FRAMES_MAX = 32
+# Silence that ends the frame around a suspicious answer: USB adapters hand bytes over in steps of up to 16 ms.
+SETTLE_MS = 20
+# A line that is never silent for this long cannot be asked anything.
+SILENCE_WAIT_MS_MAX = 1000
+
+# Modbus Application Protocol V1.1b3, section 7.
+EXCEPTIONS = {
+    1: "illegal function",
+    2: "illegal data address",
+    3: "illegal data value",
+    4: "device failure",
+    5: "acknowledge, later",
+    6: "busy",
+    8: "memory parity error",
+    0x0A: "gateway path unavailable",
+    0x0B: "gateway target does not respond",
+}
+
+
+class Transactions:
+    """Asks on one line. Not for two callers at a time: the bus task owns it."""
+
+    def __init__(self, bus: Bus, line: Line, statistics: BusStatistics) -> None:
+        self.line = line
+        self.statistics = statistics
+        self.unanswered = Unanswered(bus.late_answer_guard_ms)
+        self._rtu = bus.kind != "tcp"
+        self._character_ns = round(character_ms(bus) * _MS) if self._rtu else 0
+        self._silence_ns = round(silence_ms(bus) * _MS) if self._rtu else 0
+        self._gap_ns = bus.gap_ms * _MS
+        self._transaction_id = 0
+        self._line_busy_ns = 0
+        """End of the last request on the wire."""
+        self._before: tuple[Question, Counters, bool] | None = None
+        """The last question on an RTU line, and whether it was answered: what comes behind is held against it."""
+
+    def blocked_until_ns(self, question: Question) -> int:
+        """Until when the late-answer guard holds this question back; 0 when it may be asked."""
+        return self.unanswered.blocked_until_ns(question.fits, time.monotonic_ns())
+
+    async def ask(self, question: Question, timeout_ms: float, unit: int, gap_ms: int = 0) -> Answer | Fault:
+        """The proven answer or why there is none. The caller looks at `blocked_until_ns` first."""
+        counters = self.statistics.unit(unit)
+        start_ns = time.monotonic_ns()
+        try:
+            if self._rtu:
+                result = await self._ask_rtu(question, round(timeout_ms * _MS), counters, gap_ms)
+            else:
+                result = await self._ask_tcp(question, round(timeout_ms * _MS), counters, gap_ms)
+        except LineError as fault:
+            result = Fault("closed", fault.text)
+        self.statistics.add_busy(start_ns, time.monotonic_ns())
+        return result
+
+    # -- RTU
+
+    async def _ask_rtu(self, question: Question, timeout_ns: int, counters: Counters, gap_ms: int) -> Answer | Fault:
+        if not await self._keep_silence(gap_ms):
+            counters.asked += 1
+            counters.timed_out += 1
+            return Fault("noise", "the line is never silent")
+        line = self.line
+        line.write(question.payload)
+        counters.asked += 1
+        self._line_busy_ns = time.monotonic_ns() + len(question.payload) * self._character_ns
+        deadline_ns = self._line_busy_ns + timeout_ns
+        self._before = (question, counters, False)
+        found: tuple[Parsed, int] | None = None
+        while line.is_open and len(line.received) <= RECEIVED_BYTES_MAX:
+            parsed = question.parse(bytes(line.received)) if line.received else None
+            if parsed is not None and parsed.noise == 0:
+                return self._answered(question, counters, parsed, line.last_byte_ns)
+            # Behind noise: held until the line is silent or the time is over, and looked at again when more comes.
+            found = None if parsed is None else (parsed, line.last_byte_ns)
+            until_ns = deadline_ns if found is None else min(deadline_ns, line.last_byte_ns + max(self._silence_ns, SETTLE_MS * _MS))
+            if not await line.wait(until_ns):
+                break
+        if found is not None:
+            return self._answered(question, counters, *found)
+        return self._unanswered(question, counters)
+
+    async def _keep_silence(self, gap_ms: int) -> bool:
+        """Waits until the line was silent for long enough, then clears the input. False when it never is."""
+        line = self.line
+        pause_ns = max(self._silence_ns, self._gap_ns, gap_ms * _MS)
+        give_up_ns = time.monotonic_ns() + max(SILENCE_WAIT_MS_MAX * _MS, pause_ns)
+        while True:
+            line.pull()
+            self._drop_input()
+            now_ns = time.monotonic_ns()
+            ready_ns = max(line.last_byte_ns, self._line_busy_ns) + pause_ns
+            if now_ns >= ready_ns:
+                return True
+            if now_ns >= give_up_ns:
+                return False
+            await asyncio.sleep((ready_ns - now_ns) / 1e9)
+
+    def _drop_input(self) -> None:
+        """Counts what nobody asked for: an answer that came late or twice, or noise."""
+        line = self.line
+        if line.flooded_bytes:
+            self.statistics.idle_noise_bytes += line.flooded_bytes
+            line.flooded_bytes = 0
+        if not line.received:
+            return
+        stray = bytes(line.received)
+        line.received.clear()
+        if self._before is None:
+            self.statistics.idle_noise_bytes += len(stray)
+            return
+        question, counters, answered = self._before
+        parsed = question.parse(stray)
+        if parsed is None:
+            self.statistics.idle_noise_bytes += len(stray)
+        elif answered:
+            counters.doubled += 1
+        else:
+            counters.late += 1
+
+    def _answered(self, question: Question, counters: Counters, parsed: Parsed, arrived_ns: int) -> Answer | Fault:
+        line = self.line
+        if len(line.received) > parsed.end:
+            counters.doubled += 1
+        line.received.clear()
+        self._before = (question, counters, True)
+        counters.noise_bytes += parsed.noise
+        counters.foreign += parsed.foreign
+        counters.late += parsed.late
+        counters.echo += parsed.echo
+        counters.latencies_us.append(max(0, arrived_ns - self._line_busy_ns) // 1000)
+        return self._result(question, counters, parsed, arrived_ns)
+
+    def _unanswered(self, question: Question, counters: Counters) -> Fault:
+        line = self.line
+        counters.timed_out += 1
+        self.unanswered.timed_out(question.fits, time.monotonic_ns())
+        if not line.is_open:
+            return Fault("closed", line.fault)
+        heard = question.explain(bytes(line.received)) if question.explain else None
+        line.received.clear()
+        if heard is None or heard.kind == "timeout":
+            return Fault("timeout", "no answer")
+        counters.noise_bytes += heard.noise
+        counters.foreign += heard.foreign
+        counters.late += heard.late
+        counters.echo += heard.echo
+        counters.crc += heard.kind == "crc"
+        counters.short += heard.kind == "short"
+        return Fault(heard.kind, _HEARD[heard.kind])
+
+    def _result(self, question: Question, counters: Counters, parsed: Parsed, arrived_ns: int) -> Answer | Fault:
+        counters.answered += 1
+        if parsed.data is not None:
+            self.unanswered.answered(question.fits, arrived_ns)
+            return Answer(parsed.data, arrived_ns)
+        counters.exceptions += 1
+        self.unanswered.refused(question.fits, arrived_ns)
+        code = parsed.exception_code or 0
+        return Fault("exception", f"exception {code} ({EXCEPTIONS.get(code, 'unknown')})", code)
+
+    # -- Modbus TCP
+
+    async def _ask_tcp(self, question: Question, timeout_ns: int, counters: Counters, gap_ms: int) -> Answer | Fault:
+        line = self.line
+        pause_ns = max(self._gap_ns, gap_ms * _MS)
+        while pause_ns and (left_ns := max(line.last_byte_ns, self._line_busy_ns) + pause_ns - time.monotonic_ns()) > 0:  # noqa: ASYNC110 - a time is awaited
+            await asyncio.sleep(left_ns / 1e9)
+        self._transaction_id = transaction_id = self._transaction_id + 1 & 0xFFFF
+        line.write(transaction_id.to_bytes(2, "big") + question.payload)
+        counters.asked += 1
+        self._line_busy_ns = time.monotonic_ns()
+        deadline_ns = self._line_busy_ns + timeout_ns
+        others = 0
+        while line.is_open and others <= FOREIGN_FRAMES_MAX:
+            try:
+                frame = take_frame(line.received)
+            except StreamError as fault:
+                return await self._stream_lost(counters, f"what it sends is not Modbus TCP ({fault})")
+            if frame is None:
+                if not await line.wait(deadline_ns):
+                    counters.timed_out += 1
+                    return Fault("timeout", "no answer")
+                continue
+            parsed = question.parse(frame.body) if frame.transaction_id == transaction_id else None
+            if parsed is not None:
+                counters.latencies_us.append((line.last_byte_ns - self._line_busy_ns) // 1000)
+                return self._result(question, counters, parsed, line.last_byte_ns)
+            others += 1
+            if frame.transaction_id != transaction_id and frame.unit == question.payload[4]:
+                counters.late += 1
+            else:
+                counters.foreign += 1
+        if line.is_open:
+            return await self._stream_lost(counters, "it floods us with frames that nobody asked for")
+        counters.timed_out += 1
+        return Fault("closed", line.fault)
+
+    async def _stream_lost(self, counters: Counters, why: str) -> Fault:
+        """Where the next frame begins is unknown, or not worth knowing: the connection is made new."""
+        counters.timed_out += 1
+        await self.line.close()
+        return Fault("closed", why)
+
+
+_HEARD = {
+    "crc": "the answer came with a wrong check sum",
+    "short": "the answer was cut short",
+    "foreign": "only frames of others were heard",
+    "noise": "only noise was heard",
+}

@@ -1,0 +1,249 @@
+"""The data bytes of one block to values, as compiled at load time: one `struct.Struct` a block. Pure.
+
+    data bytes -> (gather, where words are swapped or read twice) -> struct -> raw tuple, one entry a point, exponents behind them
+    raw -> all within their bounds? -> raw * factor            the good path: a few C-level passes, no Python step a point
+                         otherwise -> point by point, with a quality for each that has no value
+
+Bounds are the dictionary's plausible range, computed back into raw numbers, so that a sentinel outside the range costs nothing.
+Scaling is exact: raw * factor in integers; a float is multiplied and rounded once.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from functools import partial
+from operator import itemgetter, le, mul
+from typing import Any, NamedTuple
+
+from edgegw.drivers.base import Decode
+from edgegw.drivers.profile import PointRow, Profile
+from edgegw.model import Answer, Point, Quality, Value
+from edgegw.points import lookup
+
+_CODES = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d", "bit": "H", "bits": "H"}
+_GOOD: Mapping[int, Quality] = {}
+# 10^n with n from a register: DC meters use 0-9; anything else is no scale but noise.
+_EXPONENT_MAX = 12
+
+
+class NoValueError(ValueError):
+    """The device says that there is none, or what it says cannot be."""
+
+
+Special = Callable[[Sequence[Any]], Value]
+"""Raw tuple to the value of a point that is not raw * factor. Raises NoValueError."""
+
+
+class Field(NamedTuple):
+    """One point of a block, compiled."""
+
+    low: Any
+    high: Any
+    """Raw bounds of the good path; outside, the point is looked at by itself."""
+    factor: int
+    invalid: frozenset[int]
+    special: Special | None
+
+
+class BlockDecoder:
+    """Decodes the answer to one block of registers."""
+
+    def __init__(self, fields: Sequence[Field], layout: struct.Struct, gather: Callable[[bytes], tuple[int, ...]] | None) -> None:
+        self._fields = fields
+        self._unpack = layout.unpack
+        self._gather = gather
+        self._lows = [field.low for field in fields]
+        self._highs = [field.high for field in fields]
+        self._factors = [field.factor for field in fields]
+        # The bounds cover sentinels outside the range; these are the ones inside.
+        self._invalid = [(i, field.invalid) for i, field in enumerate(fields) if any(field.low <= raw <= field.high for raw in field.invalid)]
+        self._specials = [(i, field.special) for i, field in enumerate(fields) if field.special is not None]
+
+    def __call__(self, answers: Sequence[Answer]) -> tuple[tuple[Value, ...], Mapping[int, Quality]]:
+        data = answers[0].data
+        raw = self._unpack(bytes(self._gather(data)) if self._gather else data)
+        if not all(map(le, self._lows, raw)) or not all(map(le, raw, self._highs)):
+            return self._one_by_one(raw)
+        for i, invalid in self._invalid:
+            if raw[i] in invalid:
+                return self._one_by_one(raw)
+        if not self._specials:
+            return tuple(map(mul, raw, self._factors)), _GOOD
+        values: list[Value] = [*map(mul, raw, self._factors)]
+        try:
+            for i, special in self._specials:
+                values[i] = special(raw)
+        except NoValueError:
+            return self._one_by_one(raw)
+        return tuple(values), _GOOD
+
+    def _one_by_one(self, raw: tuple[Any, ...]) -> tuple[tuple[Value, ...], Mapping[int, Quality]]:
+        values: list[Value] = []
+        quality: dict[int, Quality] = {}
+        for i, field in enumerate(self._fields):
+            try:
+                values.append(_value(field, raw, i))
+            except NoValueError:
+                values.append(None)
+                quality[i] = Quality.BAD
+        return tuple(values), quality
+
+
+def _value(field: Field, raw: tuple[Any, ...], i: int) -> Value:
+    if raw[i] in field.invalid or not field.low <= raw[i] <= field.high:
+        raise NoValueError
+    if field.special is not None:
+        return field.special(raw)
+    value: Value = raw[i] * field.factor
+    return value
+
+
+def compile_block(profile: Profile, rows: Sequence[PointRow], address: int, count: int) -> Decode:
+    """The decoder of a block of `count` registers (or bits) from `address`; values in the order of `rows`."""
+    if rows[0].coil:
+        return partial(_decode_bits, [row.address - address for row in rows])
+    exponents = [row.exponent for row in rows if row.exponent is not None]
+    fields = []
+    for i, row in enumerate(rows):
+        position = None if row.exponent is None else len(rows) + exponents.index(row.exponent)
+        fields.append(_field(row, profile.row_point(row), i, position))
+    spots = [_Spot(2 * (row.address - address), _code(row), profile.row_order(row)) for row in rows]
+    spots += [_Spot(2 * (register - address), "H", "AB") for register in exponents]
+    return BlockDecoder(fields, *_layout(spots, 2 * count))
+
+
+def _decode_bits(offsets: Sequence[int], answers: Sequence[Answer]) -> tuple[tuple[Value, ...], Mapping[int, Quality]]:
+    """Bit 0 of the first data byte is the first bit asked for."""
+    word = int.from_bytes(answers[0].data, "little")
+    return tuple([word >> offset & 1 for offset in offsets]), _GOOD
+
+
+# -- layout
+
+
+class _Spot(NamedTuple):
+    offset: int
+    code: str
+    order: str
+    """Letters of the bytes on the wire, A the most significant; empty for text."""
+
+
+def _code(row: PointRow) -> str:
+    return f"{2 * row.length}s" if row.type == "string" else _CODES[row.type]
+
+
+def _layout(spots: Sequence[_Spot], size: int) -> tuple[struct.Struct, Callable[[bytes], tuple[int, ...]] | None]:
+    """The struct of the block; with a gathering of bytes before it where struct alone cannot read it."""
+    pieces: list[str] = []
+    at = 0
+    for spot in spots:
+        if spot.offset < at or spot.order != "ABCDEFGH"[: len(spot.order)]:
+            return struct.Struct(">" + "".join(spot.code for spot in spots)), _gather(spots)
+        pieces.append(f"{spot.offset - at}x{spot.code}")
+        at = spot.offset + struct.calcsize(">" + spot.code)
+    return struct.Struct(f">{''.join(pieces)}{size - at}x"), None
+
+
+def _gather(spots: Sequence[_Spot]) -> Callable[[bytes], tuple[int, ...]]:
+    places: list[int] = []
+    for spot in spots:
+        width = struct.calcsize(">" + spot.code)
+        places += [spot.offset + (spot.order.index(letter) if spot.order else k) for k, letter in enumerate(_letters(width))]
+    return itemgetter(*places) if len(places) > 1 else lambda data: (data[places[0]],)
+
+
+def _letters(width: int) -> Sequence[str]:
+    return "ABCDEFGH"[:width] if width <= 8 else [""] * width
+
+
+# -- one point
+
+
+def _field(row: PointRow, point: Point, i: int, exponent: int | None) -> Field:
+    """A text, a code, a bit or a number, each with its raw bounds."""
+    invalid = frozenset(row.invalid)
+    if row.type == "string":
+        return Field(b"", b"\xff" * (2 * row.length + 1), 1, invalid, partial(_text, i))
+    if row.map:
+        return Field(*_raw_bounds(row), 1, invalid, partial(_mapped, row.codes, point.kind, i))
+    if row.type == "bit":
+        return Field(*_raw_bounds(row), 1, invalid, partial(_bit, row.bit, i))
+    return _number_field(row, point, i, exponent)
+
+
+def _number_field(row: PointRow, point: Point, i: int, exponent: int | None) -> Field:
+    invalid = frozenset(row.invalid)
+    scale = row.ratio * 10**point.decimals
+    bounds = _value_bounds(point)
+    if exponent is not None:
+        return Field(*_raw_bounds(row), 1, invalid, partial(_with_exponent, scale, bounds, i, exponent))
+    if row.type in ("f32", "f64"):
+        lowest, highest = (-math.inf, math.inf) if bounds is None else sorted(float(bound / scale) for bound in bounds)
+        return Field(lowest, highest, 1, invalid, partial(_rounded, scale.numerator, scale.denominator, i))
+    low, high = _raw_bounds(row)
+    if bounds is not None:
+        ends = sorted(bound / scale for bound in bounds)
+        low, high = max(low, math.ceil(ends[0])), min(high, math.floor(ends[1]))
+    if scale.denominator == 1:
+        return Field(low, high, scale.numerator, invalid, None)
+    return Field(low, high, 1, invalid, partial(_divided, scale.numerator, scale.denominator, i))
+
+
+def _value_bounds(point: Point) -> tuple[Fraction, Fraction] | None:
+    """The plausible range in units of the last decimal."""
+    entry = lookup(point.name)
+    if entry is None or entry.range is None:
+        return None
+    low, high = entry.range
+    return Fraction(low) * 10**point.decimals, Fraction(high) * 10**point.decimals
+
+
+def _raw_bounds(row: PointRow) -> tuple[int, int]:
+    bits = 8 * struct.calcsize(">" + _CODES[row.type])
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if row.type.startswith("i") else (0, (1 << bits) - 1)
+
+
+def _rounded(numerator: int, denominator: int, i: int, raw: Sequence[Any]) -> int:
+    # A float within the bounds is finite. 24 bits times the factor is exact in a double, so only round() rounds.
+    number: float = raw[i]
+    return round(number * numerator / denominator)
+
+
+def _divided(numerator: int, denominator: int, i: int, raw: Sequence[Any]) -> int:
+    return round(Fraction(raw[i] * numerator, denominator))
+
+
+def _with_exponent(scale: Fraction, bounds: tuple[Fraction, Fraction] | None, i: int, exponent: int, raw: Sequence[Any]) -> int:
+    power: int = raw[exponent]
+    mantissa: int = raw[i]
+    if power > _EXPONENT_MAX:
+        raise NoValueError
+    value: Fraction = scale * mantissa * 10**power
+    if bounds is not None and not bounds[0] <= value <= bounds[1]:
+        raise NoValueError
+    return round(value)
+
+
+def _bit(bit: int, i: int, raw: Sequence[Any]) -> int:
+    return int(raw[i]) >> bit & 1
+
+
+def _mapped(codes: Mapping[int, int | str], kind: str, i: int, raw: Sequence[Any]) -> Value:
+    """A code that the map does not know stays raw where the point is a state; a text it cannot be."""
+    code: int = raw[i]
+    if code in codes:
+        return codes[code]
+    if kind == "text":
+        raise NoValueError
+    return code
+
+
+def _text(i: int, raw: Sequence[Any]) -> str:
+    """Two characters a register, NULs and blanks around them dropped."""
+    try:
+        return str(raw[i].decode("utf-8")).strip("\0 ")
+    except UnicodeDecodeError as fault:
+        raise NoValueError from fault

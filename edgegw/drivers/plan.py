@@ -1,0 +1,195 @@
+"""Points to questions: the fewest milliseconds of line time. Pure.
+
+One answer is one reading, so a poll group becomes one source for each question (`electrical`, `electrical.2`, ...). Which points share a
+question is decided by cost: the bytes of a gap against one more request. The cut into blocks is the cheapest there is, found by
+dynamic programming over the points in the order of their addresses.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from edgegw.config.model import Bus, Device
+from edgegw.drivers import modbus_codec
+from edgegw.drivers.base import DevicePlan, LineFacts, PlannedSource, character_ms, silence_ms
+from edgegw.drivers.decode import compile_block
+from edgegw.drivers.profile import BITS_MAX, PointRow, Profile
+from edgegw.errors import EXIT_USAGE, EdgegwError
+from edgegw.model import Question, Source
+
+# station_model.md section 3: devices take 20-50 ms to begin their answer. Middle of it; the plan only compares.
+TURNAROUND_MS = 30.0
+# A question over Ethernet to a device in the same station: measured 0.2-5 ms with the device's own time.
+TCP_ROUND_TRIP_MS = 5.0
+# A question costs its late-answer resync parts at most this many tries before the guard is waited out.
+RESYNC_PARTS = 3
+
+
+class Block(NamedTuple):
+    """One request, and the points that its answer holds."""
+
+    function: int
+    address: int
+    length: int
+    """Registers; bits with functions 1 and 2."""
+    rows: tuple[PointRow, ...]
+
+
+def line_facts(bus: Bus) -> LineFacts:
+    """What a plan has to know of this bus."""
+    if bus.kind == "tcp":
+        return LineFacts("tcp", 0.0, TCP_ROUND_TRIP_MS + bus.gap_ms)
+    silence = silence_ms(bus)
+    round_trip_ms = TCP_ROUND_TRIP_MS if bus.kind == "rtu-over-tcp" else 0.0
+    return LineFacts("rtu", character_ms(bus), silence + max(silence, bus.gap_ms) + TURNAROUND_MS + round_trip_ms)
+
+
+def plan_device(device: Device, profile: Profile, line: LineFacts, first_source_id: int) -> DevicePlan:
+    """All questions of one device. Raises EdgegwError when the device names a poll group that its profile has not."""
+    sources: list[PlannedSource] = []
+    for name, group in profile.group.items():
+        blocks = plan_blocks(profile, [row for row in profile.point if row.group == name], line)
+        for number, block in enumerate(blocks, 1):
+            title = name if number == 1 else f"{name}.{number}"
+            period_s = device.period_s.get(title, device.period_s.get(name, group.period_s))
+            source = Source(
+                source_id=first_source_id + len(sources),
+                device=device.code,
+                group=title,
+                period_ms=max(1, round(period_s * 1000)),
+                points=tuple(profile.row_point(row) for row in block.rows),
+                device_class=profile.profile.device_class,
+                stream=group.lane,
+            )
+            decode = compile_block(profile, block.rows, block.address, block.length)
+            sources.append(PlannedSource(source, (_question(device.unit, block, line),), decode, group.urgent))
+    _check_groups(device, profile, sources)
+    head = profile.profile
+    return DevicePlan(
+        device=device.code,
+        device_class=head.device_class,
+        unit=device.unit,
+        sources=tuple(sources),
+        probe=_question(device.unit, _shortest(profile), line),
+        gap_ms=head.gap_ms,
+        connect_delay_ms=head.connect_delay_ms if line.framing == "tcp" else 0,
+    )
+
+
+def plan_blocks(profile: Profile, rows: Iterable[PointRow], line: LineFacts) -> list[Block]:
+    """The cheapest set of requests that reads all rows, in the order of function and address."""
+    by_function: dict[int, list[PointRow]] = {}
+    for row in rows:
+        by_function.setdefault(row.function, []).append(row)
+    return [block for function, group in sorted(by_function.items()) for block in _cheapest(profile, function, _atoms(group), line)]
+
+
+def block_ms(block: Block, line: LineFacts) -> float:
+    """Line time of one request and its answer."""
+    size = modbus_codec.data_size(block.function, block.length)
+    return line.request_cost_ms + line.byte_ms * (8 + 5 + size)
+
+
+def question_ms(question: Question, line: LineFacts, gap_ms: float = 0) -> float:
+    """Predicted line time of one question: (8 + 5 + 2N) characters, turnaround and two silences (station_model.md section 3)."""
+    return line.request_cost_ms + line.byte_ms * (len(question.payload) + question.answer_size) + gap_ms
+
+
+def round_ms(plans: Sequence[DevicePlan], line: LineFacts) -> float:
+    """Predicted time of asking every question of the bus once."""
+    return sum(question_ms(question, line, plan.gap_ms) for plan in plans for source in plan.sources for question in source.questions)
+
+
+def busy_share(plans: Sequence[DevicePlan], line: LineFacts) -> float:
+    """Predicted share of its time in which the bus is asked or answers; above 1 it cannot keep its periods."""
+    return sum(question_ms(question, line, plan.gap_ms) / source.source.period_ms for plan in plans for source in plan.sources for question in source.questions)
+
+
+class _Atom(NamedTuple):
+    """Rows that overlap and so are read together: a value is never cut, an exponent never parted from its mantissa."""
+
+    first: int
+    last: int
+    rows: tuple[PointRow, ...]
+
+
+def _atoms(rows: list[PointRow]) -> list[_Atom]:
+    atoms: list[_Atom] = []
+    for row in sorted(rows, key=lambda row: row.span):
+        first, last = row.span
+        if atoms and first <= atoms[-1].last:
+            before = atoms.pop()
+            atoms.append(_Atom(before.first, max(before.last, last), (*before.rows, row)))
+        else:
+            atoms.append(_Atom(first, last, (row,)))
+    return atoms
+
+
+def _cheapest(profile: Profile, function: int, atoms: list[_Atom], line: LineFacts) -> list[Block]:
+    best: list[tuple[float, list[Block]]] = [(0.0, [])]
+    for end in range(1, len(atoms) + 1):
+        choices = []
+        for start in range(end - 1, -1, -1):
+            if not _may_share(profile, function, atoms[start:end]):
+                break
+            block = _block(function, atoms[start:end])
+            choices.append((best[start][0] + block_ms(block, line), [*best[start][1], block]))
+        best.append(min(choices, key=lambda choice: choice[0]))
+    return best[-1][1]
+
+
+def _block(function: int, atoms: Sequence[_Atom]) -> Block:
+    rows = tuple(row for atom in atoms for row in atom.rows)
+    return Block(function, atoms[0].first, atoms[-1].last - atoms[0].first + 1, rows)
+
+
+def _may_share(profile: Profile, function: int, atoms: Sequence[_Atom]) -> bool:
+    """Whether one request may read these; when it may not, no longer one may either."""
+    head = profile.profile
+    first, last = atoms[0].first, atoms[-1].last
+    limit = BITS_MAX if function in (1, 2) else head.max_registers
+    if len(atoms) == 1:
+        return True
+    if last - first + 1 > limit or any(first <= b and a <= last for a, b in head.forbidden):
+        return False
+    return all(
+        after.first - before.last - 1 <= head.max_gap or any(a <= before.last and after.first <= b for a, b in head.readable)
+        for before, after in pairwise(atoms)
+    )
+
+
+def _question(unit: int, block: Block, line: LineFacts) -> Question:
+    if line.framing == "tcp":
+        return modbus_codec.tcp_question(unit, block.function, block.address, block.length)
+    parts = [modbus_codec.rtu_question(unit, block.function, block.address, count) for count in _part_counts(block)]
+    return modbus_codec.rtu_question(unit, block.function, block.address, block.length, parts)
+
+
+def _part_counts(block: Block) -> list[int]:
+    """Shorter reads of the same block with other byte counts, shortest first, cutting no value: some devices refuse half a value."""
+    whole = modbus_codec.data_size(block.function, block.length)
+    sizes: dict[int, int] = {}
+    for atom in _atoms(list(block.rows))[:-1]:
+        count = atom.last - block.address + 1
+        sizes.setdefault(modbus_codec.data_size(block.function, count), count)
+    sizes.pop(whole, None)
+    return list(sizes.values())[:RESYNC_PARTS]
+
+
+def _shortest(profile: Profile) -> Block:
+    """The probe: the first of the smallest values."""
+    row = min(profile.point, key=lambda row: row.count if row.exponent is None else math.inf)
+    return Block(row.function, row.address, row.count, (row,))
+
+
+def _check_groups(device: Device, profile: Profile, sources: Sequence[PlannedSource]) -> None:
+    known = {source.source.group for source in sources} | set(profile.group)
+    for name in device.period_s:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"it has {', '.join(sorted(known))}"
+            raise EdgegwError("E-PLAN-GROUP", f'device "{device.code}": profile {profile.profile.name} has no poll group "{name}"', hint, EXIT_USAGE)

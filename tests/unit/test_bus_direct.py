@@ -1,0 +1,53 @@
+"""Reading one device without the daemon, on real ptys."""
+
+from __future__ import annotations
+
+import os
+import pty
+import tty
+
+import pytest
+from bus_rig import FAST, ROWS, Polled, PtyDevice, run, running, serial_bus
+from modbus_rig import plan_of, profile_of
+
+from edgegw.bus.direct import read_device
+from edgegw.bus.line import LineError
+from edgegw.bus.task import BusTask
+from edgegw.model import Quality
+
+
+def test_one_device_is_read_without_the_daemon():
+    """Every source gives a reading; a port that the daemon holds is refused as held."""
+    polled = Polled()
+    with PtyDevice() as device:
+
+        async def main():
+            bus = serial_bus(device.path)
+            plan = plan_of(profile_of(f"{ROWS}\nalarm_word.9, address = 90", group=FAST), bus)
+            readings = await read_device(bus, plan, polled.clock)
+            assert [("g", (0, 0, 0)), ("g.2", (0,))] == [(reading.source.group, reading.values) for reading in readings]
+            async with running(BusTask(bus, [plan], polled.clock, polled)):
+                await polled.until(lambda: polled.readings)
+                with pytest.raises(LineError) as told:
+                    await read_device(bus, plan, polled.clock)
+                assert "E-BUS-HELD" == told.value.message_id
+
+        run(main())
+    assert len(device.asked) > 2
+
+
+def test_a_dead_device_read_without_the_daemon_is_offline():
+    """No answer gives readings that say so."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    polled = Polled()
+
+    async def main():
+        bus = serial_bus(os.ttyname(slave))
+        readings = await read_device(bus, plan_of(profile_of(ROWS, group=FAST), bus), polled.clock)
+        assert [{Quality.OFFLINE}] == [set(reading.quality.values()) for reading in readings]
+
+    run(main())
+    os.close(master)
+    os.close(slave)
+    assert [] == polled.readings

@@ -1,0 +1,143 @@
+"""Points to questions: the fewest milliseconds, and nothing that a device would refuse."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from modbus_rig import plan_of, profile_of
+
+from edgegw.config.model import Bus, Device
+from edgegw.drivers.plan import block_ms, busy_share, line_facts, plan_blocks, plan_device, question_ms, round_ms
+from edgegw.drivers.profile import available, load_profile
+from edgegw.errors import EdgegwError
+from edgegw.model import Stream
+
+SERIAL = Bus(name="rs485a", kind="serial", path="/dev/null")
+TCP = Bus(name="eth", kind="tcp", host="127.0.0.1")
+NAMES = [f"string.{n}.{what}" for n in range(1, 21) for what in ("voltage", "current")]
+
+
+def cheapest_by_search(addresses, line, gap, limit):
+    """Every way to cut ascending single registers into runs, tried."""
+
+    def runs(at):
+        if at == len(addresses):
+            yield []
+        for end in range(at + 1, len(addresses) + 1):
+            run = addresses[at:end]
+            if run[-1] - run[0] + 1 <= limit and all(b - a - 1 <= gap for a, b in pairwise(run)):
+                yield from ([(run[0], run[-1] - run[0] + 1), *rest] for rest in runs(end))
+
+    def cost(cut):
+        return sum(line.request_cost_ms + line.byte_ms * (13 + 2 * count) for _, count in cut)
+
+    return min(map(cost, runs(0)))
+
+
+@pytest.mark.parametrize("bus", [SERIAL, TCP, Bus(name="fast", kind="serial", path="/dev/null", baudrate=115200)], ids=["9600", "tcp", "115200"])
+@pytest.mark.parametrize("seed", range(12))
+def test_no_other_cut_is_cheaper(bus, seed):
+    """On small cases an exhaustive search finds nothing cheaper."""
+    rng = random.Random(seed)
+    addresses = sorted(rng.sample(range(120), 9))
+    gap, limit = rng.choice([0, 8, 40, 125]), rng.choice([10, 60, 125])
+    profile = profile_of("\n".join(f"{name}, address = {at}" for name, at in zip(NAMES, addresses, strict=False)), f"max_gap = {gap}\nmax_registers = {limit}")
+    line = line_facts(bus)
+    blocks = plan_blocks(profile, profile.point, line)
+    assert pytest.approx(cheapest_by_search(addresses, line, gap, limit)) == sum(block_ms(block, line) for block in blocks)
+    assert addresses == [row.address for block in blocks for row in block.rows]
+
+
+def cuts(rows, head="", bus=SERIAL):
+    profile = profile_of(rows, head)
+    return [(block.function, block.address, block.length) for block in plan_blocks(profile, profile.point, line_facts(bus))]
+
+
+def test_a_hole_is_not_read_over_unless_the_profile_allows_it():
+    """Many devices refuse a block that touches an undefined register."""
+    rows = "phase_voltage.a, address = 0\nphase_voltage.b, address = 3"
+    assert [(3, 0, 1), (3, 3, 1)] == cuts(rows)
+    assert [(3, 0, 4)] == cuts(rows, "max_gap = 2")
+    assert [(3, 0, 4)] == cuts(rows, "readable = [[0, 5]]")
+    assert [(3, 0, 1), (3, 3, 1)] == cuts(rows, "readable = [[1, 5]]")
+
+
+def test_a_forbidden_range_is_never_touched():
+    """A block ends before it and the next begins behind it."""
+    assert [(3, 0, 1), (3, 3, 1)] == cuts("phase_voltage.a, address = 0\nphase_voltage.b, address = 3", "max_gap = 9\nforbidden = [[1, 1]]")
+
+
+def test_functions_and_exponents_are_kept_together():
+    """Each function has its own requests, an exponent is read with its mantissa."""
+    rows = "voltage, address = 0; type = 'i16'; exponent = 9\nphase_voltage.a, address = 1; function = 4\ninput.1, address = 0; function = 2; type = 'bit'"
+    assert [(2, 0, 1), (3, 0, 10), (4, 1, 1)] == cuts(rows)
+
+
+def test_a_value_is_never_cut():
+    """The limit of a request falls between values."""
+    rows = "\n".join(f"energy.import.{t}, address = {2 * k}; type = 'u32'" for k, t in enumerate(["sharp", "peak", "flat", "valley"]))
+    assert [2, 2, 2, 2] == [length for _, _, length in cuts(rows, "max_registers = 3")]
+
+
+def test_one_answer_is_one_source():
+    """A poll group that needs several questions becomes several sources with ids in a row."""
+    plan = plan_of(profile_of("phase_voltage.a, address = 0\nphase_voltage.b, address = 50"), SERIAL, first=7)
+    assert [(7, "g"), (8, "g.2")] == [(planned.source.source_id, planned.source.group) for planned in plan.sources]
+    assert [1, 1] == [len(planned.questions) for planned in plan.sources]
+
+
+def test_the_device_may_set_the_period_of_a_group():
+    """The period of the group or of one of its questions overrides the profile's."""
+    profile = load_profile("acrel.dtsd1352")
+    plan = plan_of(profile, SERIAL, electrical=1)
+    assert {1000, 900_000} == {planned.source.period_ms for planned in plan.sources}
+    assert [Stream.ENERGY] == [planned.source.stream for planned in plan.sources if planned.source.group == "energy"]
+    device = Device(code="D", bus="rs485a", unit=1, profile="acrel.dtsd1352", period_s={"electrical.2": 60})
+    assert [60_000] == [
+        planned.source.period_ms for planned in plan_device(device, profile, line_facts(SERIAL), 1).sources if planned.source.period_ms == 60_000
+    ]
+
+
+def test_an_unknown_group_is_refused_with_the_near_one():
+    """A mistyped poll group is told, with what it may have been meant for."""
+    with pytest.raises(EdgegwError, match="climat") as told:
+        plan_of(load_profile("xy-md02"), SERIAL, climat=1)
+    assert ("E-PLAN-GROUP", 'did you mean "climate"?') == (told.value.message_id, told.value.next_step)
+
+
+@pytest.mark.parametrize("name", available())
+def test_every_profile_is_planned_on_every_line(name):
+    """Each point is read by exactly one source, and each question carries what the bus needs."""
+    for bus in (SERIAL, TCP):
+        plan = plan_of(load_profile(name), bus)
+        points = [point.name for planned in plan.sources for point in planned.source.points]
+        assert sorted(points) == sorted(row.point for row in load_profile(name).point)
+        assert plan.probe.answer_size <= min(planned.questions[0].answer_size for planned in plan.sources) or plan.probe.answer_size <= 11
+
+
+def test_a_question_has_parts_that_are_told_apart():
+    """The parts for getting into step again have other byte counts and cut no value; one register has none."""
+    plan = plan_of(load_profile("acrel.dtsd1352"), SERIAL)
+    for planned in plan.sources:
+        (question,) = planned.questions
+        keys = [part.fits for part in question.resync]
+        assert len({question.fits, *keys}) == len(keys) + 1
+        assert bool(keys) == (len(planned.source.points) > 1)
+
+
+def test_the_time_of_a_question_is_predicted():
+    """Station model, section 3: (8 + 5 + 2N) characters, turnaround, two silences."""
+    (planned,) = plan_of(profile_of("\n".join(f"{name}, address = {n}" for n, name in enumerate(NAMES[:20]))), SERIAL).sources
+    character_ms = 10 / 9.6
+    assert pytest.approx(53 * character_ms + 7 * character_ms + 30) == question_ms(planned.questions[0], line_facts(SERIAL))
+
+
+def test_the_load_of_a_bus_is_the_sum_of_its_questions():
+    """Round time and busy share add up over devices; a shorter period costs more."""
+    profile, line = load_profile("xy-md02"), line_facts(SERIAL)
+    one, many = [plan_of(profile, SERIAL)], [plan_of(profile, SERIAL, unit) for unit in (1, 2, 3)]
+    assert pytest.approx(3 * round_ms(one, line)) == round_ms(many, line)
+    assert pytest.approx(round_ms(one, line) / 10_000) == busy_share(one, line)
+    assert pytest.approx(10 * busy_share(one, line)) == busy_share([plan_of(profile, SERIAL, climate=1)], line)
