@@ -1,0 +1,147 @@
+"""When a condition begins and when it ends: pure steps on (state, sample, monotonic time).
+
+    NORMAL ──set──► PENDING_ON ──on-delay──► ACTIVE ──back──► PENDING_OFF ──off-delay──► NORMAL
+       ▲               │   ▲                   ▲                   │
+       └──not set──────┘   └ good values only ─┴───set again───────┘
+
+A delay of 0 skips its pending state. Only ACTIVE is an alarm. A value whose quality is not good freezes: it raises nothing, it clears
+nothing, and a delay that was running starts again with the next good value. A value that nothing has confirmed for `stale_ms` counts
+the same when a delay runs out. Values and limits are scaled integers of the point (10**-decimals units): no float is ever compared.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from enum import IntEnum, StrEnum
+
+import msgspec
+
+# Beyond any value that a register of 64 bits can hold: the open end of a range.
+FAR = 1 << 100
+
+
+class Condition(IntEnum):
+    """How far one rule is on one point."""
+
+    NORMAL = 0
+    PENDING_ON = 1
+    ACTIVE = 2
+    PENDING_OFF = 3
+
+
+class Edge(StrEnum):
+    """What an alarm event reports. `shown`: the alarm it was hidden below has ended, this one goes on."""
+
+    RAISED = "raised"
+    CLEARED = "cleared"
+    SHOWN = "shown"
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one rule asks of one point, in the point's scaled integers."""
+
+    condition: str
+    """high, low or equals"""
+    set_limit: int
+    """high: set above it; low: set below it; equals: set at it."""
+    hold_limit: int
+    """The same for an alarm that is active: the limit moved by the deadband."""
+    on_delay_ms: int
+    off_delay_ms: int
+    stale_ms: int
+
+
+class State(msgspec.Struct, frozen=True):
+    """Where one rule stands on one point. Times are monotonic; `since_ms` is the first sample of a pending state."""
+
+    condition: Condition = Condition.NORMAL
+    since_ms: int = 0
+    seen_ms: int = 0
+
+    @property
+    def is_active(self) -> bool:
+        return self.condition >= Condition.ACTIVE
+
+
+def scale(condition: str, limit: float, deadband: float, decimals: int) -> tuple[int, int] | None:
+    """Set and hold limit as scaled integers that decide exactly as the decimal limits would, or None where no value can ever be equal to the limit."""
+    exact = Decimal(repr(limit)).scaleb(decimals)
+    band = Decimal(repr(deadband)).scaleb(decimals)
+    if condition == "high":
+        return math.floor(exact), math.floor(exact - band)
+    if condition == "low":
+        return math.ceil(exact), math.ceil(exact + band)
+    return (int(exact), int(exact)) if exact == exact.to_integral_value() else None
+
+
+def holds(limits: Limits, value: int, *, active: bool) -> bool:
+    """Whether the condition is set by this value, or still set when it was."""
+    limit = limits.hold_limit if active else limits.set_limit
+    if limits.condition == "high":
+        return value > limit
+    return value < limit if limits.condition == "low" else value == limit
+
+
+def sample(limits: Limits, state: State, mono_ms: int, value: int) -> tuple[State, Edge | None]:
+    """One good value. Delays that ran out before `mono_ms` must have been taken with `run_out` first."""
+    holding = holds(limits, value, active=state.is_active)
+    if state.is_active:
+        return _sample_active(limits, state, mono_ms, holding=holding)
+    if not holding:
+        return State(Condition.NORMAL, mono_ms, mono_ms), None
+    if state.condition == Condition.PENDING_ON:
+        return State(Condition.PENDING_ON, state.since_ms, mono_ms), None
+    if limits.on_delay_ms:
+        return State(Condition.PENDING_ON, mono_ms, mono_ms), None
+    return State(Condition.ACTIVE, mono_ms, mono_ms), Edge.RAISED
+
+
+def _sample_active(limits: Limits, state: State, mono_ms: int, *, holding: bool) -> tuple[State, Edge | None]:
+    if holding:
+        return State(Condition.ACTIVE, mono_ms, mono_ms), None
+    if state.condition == Condition.PENDING_OFF:
+        return State(Condition.PENDING_OFF, state.since_ms, mono_ms), None
+    if limits.off_delay_ms:
+        return State(Condition.PENDING_OFF, mono_ms, mono_ms), None
+    return State(Condition.NORMAL, mono_ms, mono_ms), Edge.CLEARED
+
+
+def due_ms(limits: Limits, state: State) -> int | None:
+    """When the running delay ends, None when none runs."""
+    if state.condition == Condition.PENDING_ON:
+        return state.since_ms + limits.on_delay_ms
+    if state.condition == Condition.PENDING_OFF:
+        return state.since_ms + limits.off_delay_ms
+    return None
+
+
+def run_out(limits: Limits, state: State, now_ms: int) -> tuple[State, Edge | None]:
+    """Ends the delay that is over at `now_ms`; the edge belongs to the time of `due_ms`, however late the call comes."""
+    due = due_ms(limits, state)
+    if due is None or now_ms < due:
+        return state, None
+    if due - state.seen_ms > limits.stale_ms:
+        return lose(state), None
+    if state.condition == Condition.PENDING_ON:
+        return State(Condition.ACTIVE, due, state.seen_ms), Edge.RAISED
+    return State(Condition.NORMAL, due, state.seen_ms), Edge.CLEARED
+
+
+def lose(state: State) -> State:
+    """The value's quality is not good any more: what was decided stays, what was pending starts again."""
+    settled = Condition.ACTIVE if state.is_active else Condition.NORMAL
+    return state if state.condition == settled else State(settled, state.since_ms, state.seen_ms)
+
+
+def quiet_range(limits: Limits, state: State, value: int | None) -> tuple[int, int]:
+    """Values, both ends included, that would change nothing: the one comparison that most values cost. Empty (1, 0) while a delay runs."""
+    if state.condition in (Condition.PENDING_ON, Condition.PENDING_OFF) or value is None:
+        return (1, 0)
+    if limits.condition == "equals":
+        return (value, value)
+    below = (limits.condition == "high") != state.is_active
+    limit = limits.hold_limit if state.is_active else limits.set_limit
+    if below:
+        return (-FAR, limit) if limits.condition == "high" else (-FAR, limit - 1)
+    return (limit + 1, FAR) if limits.condition == "high" else (limit, FAR)
