@@ -1,0 +1,62 @@
+"""`edgegw simulate`: the simulated station alone, until Ctrl-C, SIGTERM or the control command `stop`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+import click
+
+# The compressed day of the scenario: from before sunrise, an hour a minute unless --speed says otherwise.
+DAY_START_HOUR = 6.0
+DAY_SPEED = 60.0
+# The signal handler only sets an event; the main thread looks for it this often, so that a signal is taken even while it waits.
+LOOK_S = 0.5
+
+
+@click.command(name="simulate")
+@click.argument("station_file", metavar="[STATION.toml]", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--scenario", type=click.Choice(["day"]), help="day: a whole day from 06:00, an hour a minute. Default: real time from the station's start hour.")
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True, max=100_000), help="How fast the station's time runs. Above 1 serial lines are not paced.")
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to which every answer is appended (JSON lines). Default: a file that is removed at the end.",
+)
+@click.option("--control", type=click.Path(path_type=Path, dir_okay=False), help="Control socket. Default: one that is removed at the end.")
+def command(station_file: Path | None, scenario: str | None, speed: float | None, journal: Path | None, control: Path | None) -> None:
+    """Run a simulated station on real ports.
+
+    The first line is JSON: the buses with their ptys and TCP ports, the devices, the control socket and the journal.
+    """
+    import msgspec
+
+    from edgegw.cli.settings import current
+    from edgegw.sim.simulator import Simulator
+    from edgegw.sim.station import load_station
+
+    station = load_station(station_file)
+    if scenario == "day":
+        station = msgspec.structs.replace(station, start_hour=DAY_START_HOUR)
+        speed = speed or DAY_SPEED
+    with ExitStack() as stack:
+        if journal is None or control is None:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgegw-simulate-")))
+            journal, control = journal or directory / "journal.jsonl", control or directory / "control.sock"
+        simulator = Simulator(station, journal=journal, control=control, speed=speed or 1.0)
+
+        def end(_number: int, _frame: FrameType | None) -> None:
+            simulator.ask_to_stop()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, end)
+        stack.enter_context(simulator)
+        click.echo(json.dumps(simulator.description(), ensure_ascii=False))
+        if not current().json:
+            click.echo(f"{len(station.device)} devices on {len(station.bus)} buses. Ctrl-C ends the station.", err=True)
+        while not simulator.wait(LOOK_S):
+            pass

@@ -1,0 +1,101 @@
+"""The registers of one product: which it answers, and what a request for some of them gets.
+
+Made from the gateway's own profile. A register answers when a point of the profile lies on it, when the profile says that its range is readable
+in one piece, or when it fills a hole that the profile allows a block to read over; everything else is exception 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from itertools import pairwise
+
+from edgegw.drivers.profile import Profile, load_profile
+from edgegw.sim import frames
+from edgegw.sim.encode import Encoder, Raw, encoders
+from edgegw.sim.frames import Request
+
+
+class Image:
+    """Immutable; one for all devices of a profile."""
+
+    def __init__(self, profile: Profile) -> None:
+        every = encoders(profile)
+        self._encoders = {function: [one for one in every if one.row.function == function] for function in (1, 2, 3, 4)}
+        self.functions = {function: _answered(profile, rows) for function, rows in self._encoders.items() if rows}
+        self.decimals = {one.point: one.decimals for one in every}
+        self.points = tuple(self.decimals)
+        self._by_point = {one.point: one for one in every}
+
+    def hole(self, request: Request) -> int | None:
+        """Exception 2 when a register of the request is not there."""
+        answered = self.functions[request.function]
+        asked = range(request.address, request.address + request.count)
+        return None if all(address in answered for address in asked) else frames.ILLEGAL_ADDRESS
+
+    def check(self, point: str, value: float | str) -> None:
+        """Raises ValueError when this value cannot be sent."""
+        self._by_point[point].encode(value)
+
+    def read(self, request: Request, values: Mapping[str, float | str], forced: Mapping[str, float | str]) -> tuple[bytes, dict[str, int | str | None]]:
+        """The answer's PDU, and what it says: exactly the points that lie wholly in it."""
+        first, last = request.address, request.address + request.count - 1
+        registers = [0] * request.count
+        said: dict[str, int | str | None] = {}
+        owners: dict[int, Raw] = {}
+        touched = [one for one in self._encoders[request.function] if one.span[0] <= last and first <= one.span[1]]
+        for one in sorted(touched, key=lambda encoder: encoder.point not in forced):
+            raw = self._raw(one, values, forced, owners)
+            _put(registers, first, one, raw)
+            if first <= one.span[0] and one.span[1] <= last:
+                said[one.point] = raw.said
+        if request.function in frames.BIT_FUNCTIONS:
+            return frames.bits_pdu(request.function, registers), said
+        return frames.registers_pdu(request.function, registers), said
+
+    def _raw(self, one: Encoder, values: Mapping[str, float | str], forced: Mapping[str, float | str], owners: dict[int, Raw]) -> Raw:
+        """A register that two points name is written by the first of them, a forced one before all; the other says what it finds."""
+        if one.row.address in owners:
+            return one.again(owners[one.row.address])
+        value = forced.get(one.point, values.get(one.point, one.idle))
+        raw = one.encode(value)
+        if not _shares_register(one):
+            owners[one.row.address] = raw
+        return raw
+
+
+@cache
+def build_image(profile: str) -> Image:
+    """The image of the profile of this name. Raises EdgegwError when there is none."""
+    return Image(load_profile(profile))
+
+
+def _put(registers: list[int], first: int, one: Encoder, raw: Raw) -> None:
+    """Writes what of the point lies in the answer."""
+    for offset, register in enumerate(raw.registers):
+        index = one.row.address + offset - first
+        if 0 <= index < len(registers):
+            registers[index] |= register << one.row.bit if _shares_register(one) else register
+    if one.row.exponent is not None and 0 <= one.row.exponent - first < len(registers):
+        registers[one.row.exponent - first] = raw.exponent
+
+
+def _shares_register(one: Encoder) -> bool:
+    """One bit of a register, whose other bits may be other points."""
+    return one.row.type == "bit" and not one.row.coil
+
+
+def _answered(profile: Profile, rows: Iterable[Encoder]) -> frozenset[int]:
+    """The addresses that answer under the function of these rows."""
+    own = {address for one in rows for address in _addresses(one)}
+    holes = {address for before, after in pairwise(sorted(own)) if after - before - 1 <= profile.profile.max_gap for address in range(before + 1, after)}
+    ranges = [range(first, last + 1) for first, last in profile.profile.readable]
+    whole = {address for reach in ranges if not own.isdisjoint(reach) for address in reach}
+    forbidden = {address for first, last in profile.profile.forbidden for address in range(first, last + 1)}
+    return frozenset((own | holes | whole) - forbidden)
+
+
+def _addresses(one: Encoder) -> set[int]:
+    row = one.row
+    exponent = set() if row.exponent is None else {row.exponent}
+    return set(range(row.address, row.address + row.count)) | exponent
