@@ -13,8 +13,9 @@ from msgspec import Meta
 Code = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,16}$")]
 """A code that travels in topics and payloads."""
 Name = Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,32}$")]
-Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
-Milliseconds = Annotated[int, Meta(ge=0, le=600_000)]
+# The lower bound stands at each field: msgspec lets a field add a bound to its alias but not move one.
+Seconds = Annotated[float, Meta(le=31_536_000)]
+Milliseconds = Annotated[int, Meta(le=600_000)]
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
 Level = Literal["critical", "major", "minor", "notice"]
 
@@ -54,13 +55,17 @@ class Log(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Store(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The buffer on the disk."""
 
-    window_active_s: Annotated[Seconds, Meta(description="Readings are sealed and sent after this time while anything charges or an alarm is open.", gt=0)] = (
-        10.0
-    )
-    window_idle_s: Annotated[Seconds, Meta(description="The same at all other times.", gt=0)] = 60.0
+    window_active_s: Annotated[
+        Seconds, Meta(description="Readings are sealed and sent after this time while anything charges or an alarm is open.", ge=0.01)
+    ] = 10.0
+    window_idle_s: Annotated[Seconds, Meta(description="The same at all other times.", ge=0.01)] = 60.0
     queue_readings_max: Annotated[
         int, Meta(description="Readings that may wait in memory for a slow disk; beyond it the oldest telemetry is dropped and counted.", ge=100, le=1_000_000)
     ] = 20_000
+    max_size_mib: Annotated[
+        int,
+        Meta(description="Most that the database and its log may take of the disk, in MiB; 0: half of the file system, at most 8192.", ge=0, le=1_048_576),
+    ] = 0
 
 
 class Bus(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -80,8 +85,8 @@ class Bus(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     answer_timeout_ms: Annotated[
         Milliseconds, Meta(description="Longest wait for an answer, from the end of the request to the answer's last byte.", ge=20)
     ] = 1000
-    gap_ms: Annotated[Milliseconds, Meta(description="Least pause between an answer and the next request, beyond the protocol's own silence.")] = 0
-    connect_delay_ms: Annotated[Milliseconds, Meta(description="Pause after opening the line before the first request.")] = 0
+    gap_ms: Annotated[Milliseconds, Meta(description="Least pause between an answer and the next request, beyond the protocol's own silence.", ge=0)] = 0
+    connect_delay_ms: Annotated[Milliseconds, Meta(description="Pause after opening the line before the first request.", ge=0)] = 0
     late_answer_guard_ms: Annotated[
         Milliseconds,
         Meta(description="After a time-out no question that the late answer could fit is asked for this long.", ge=100),
@@ -117,8 +122,8 @@ class Rule(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     device_class: Annotated[str, Meta(description="Judge every device of this class (meter, ups, inverter, sensor, input, ...); empty: any.")] = ""
     devices: Annotated[list[str], Meta(description="Judge only these devices; * stands for any letters.")] = []
     deadband: Annotated[float, Meta(description="The value must come back by this much before the alarm clears, in the point's unit.", ge=0)] = 0.0
-    on_delay_s: Annotated[Seconds, Meta(description="The condition must hold this long before the alarm is raised.")] = 0.0
-    off_delay_s: Annotated[Seconds, Meta(description="The condition must be gone this long before the alarm clears.")] = 0.0
+    on_delay_s: Annotated[Seconds, Meta(description="The condition must hold this long before the alarm is raised.", ge=0)] = 0.0
+    off_delay_s: Annotated[Seconds, Meta(description="The condition must be gone this long before the alarm clears.", ge=0)] = 0.0
     level: Annotated[Level, Meta(description="Level of the alarm.")] = "minor"
     text: Annotated[str, Meta(description="What the alarm says to people.", max_length=128)] = ""
 
@@ -139,12 +144,12 @@ class Uplink(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     username: Annotated[str, Meta(description="User name for the broker, where it wants one.")] = ""
     password_file: Annotated[str, Meta(description="File with the password for the broker; mode 0600.")] = ""
     keepalive_s: Annotated[int, Meta(description="MQTT keep-alive.", ge=5, le=850)] = 60
-    connect_timeout_s: Annotated[Seconds, Meta(description="Longest wait for TCP, TLS and CONNACK together.", gt=0)] = 20.0
-    puback_timeout_s: Annotated[Seconds, Meta(description="A message without PUBACK for this long ends the connection.", gt=0)] = 20.0
-    receipt_timeout_s: Annotated[Seconds, Meta(description="Without a receipt for this long after PUBACK a batch is sent again.", gt=0)] = 120.0
+    connect_timeout_s: Annotated[Seconds, Meta(description="Longest wait for TCP, TLS and CONNACK together.", ge=0.01)] = 20.0
+    puback_timeout_s: Annotated[Seconds, Meta(description="A message without PUBACK for this long ends the connection.", ge=0.01)] = 20.0
+    receipt_timeout_s: Annotated[Seconds, Meta(description="Without a receipt for this long after PUBACK a batch is sent again.", ge=0.01)] = 120.0
     backlog_batches_per_s: Annotated[float, Meta(description="Batches of backlog a second; 0: no limit.", ge=0)] = 2.0
     backlog_start_s_max: Annotated[
-        Seconds, Meta(description="After an outage of more than 10 minutes the backlog starts after a random time up to this; 0: at once.")
+        Seconds, Meta(description="After an outage of more than 10 minutes the backlog starts after a random time up to this; 0: at once.", ge=0)
     ] = 300.0
 
 

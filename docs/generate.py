@@ -1,0 +1,133 @@
+# ruff: noqa: INP001 - a script beside its pages
+"""Writes what of the documentation the program itself knows: config.md from the structs, cli.md from the help, messages.md from the ids.
+
+python docs/generate.py          write the files
+tests/test_docs.py               fails when one of them is not what this writes
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec import inspect
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent))
+
+from edgegw.cli.main import BLOCKS, make_group  # noqa: E402 - the package lies beside this directory
+from edgegw.config.model import Config  # noqa: E402
+from edgegw.config.walk import PATTERN_WORDS, bare  # noqa: E402
+from edgegw.errors import lookup, message_ids  # noqa: E402
+
+
+def config_page() -> str:
+    lines = [
+        "# Configuration",
+        "",
+        "One TOML file, `/etc/edgegw/config.toml`. `config.example.toml` is a station to begin with; `edgegw config check` finds every mistake at once.",
+        "Without a default a key must be there. Made by `docs/generate.py` from `edgegw/config/model.py`.",
+    ]
+    root = inspect.type_info(Config)
+    assert isinstance(root, inspect.StructType)
+    for field in root.fields:
+        kind = bare(field.type)
+        many = isinstance(kind, inspect.ListType)
+        table = kind.item_type if isinstance(kind, inspect.ListType) else kind
+        assert isinstance(table, inspect.StructType)
+        header = f"[[{field.encode_name}]]" if many else f"[{field.encode_name}]"
+        title = (table.cls.__doc__ or "").split("\n")[0]
+        often = " Any number of them." if many else ""
+        lines += ["", f"## `{header}`", "", f"{title}{often}", "", "| key | value | default | meaning |", "|---|---|---|---|"]
+        lines += [_row(key) for key in table.fields]
+    return "\n".join(lines) + "\n"
+
+
+def _row(field: inspect.Field) -> str:
+    assert isinstance(field.type, inspect.Metadata)
+    meaning = (field.type.extra_json_schema or {})["description"]
+    return f"| `{field.encode_name}` | {_words(bare(field.type))} | {_default(field)} | {meaning} |"
+
+
+def _words(kind: inspect.Type) -> str:
+    match kind:
+        case inspect.StrType(pattern=str(pattern)):
+            words = PATTERN_WORDS[pattern]
+        case inspect.StrType(max_length=most):
+            words = "text" if most is None else f"text, at most {most} characters"
+        case inspect.LiteralType(values=values):
+            words = ", ".join(f"`{value}`" for value in values)
+        case inspect.IntType() | inspect.FloatType():
+            words = ("whole number" if isinstance(kind, inspect.IntType) else "number") + _bounds(kind)
+        case inspect.ListType():
+            words = "list of texts"
+        case inspect.DictType(value_type=value):
+            words = f"table: group = {_words(bare(value))}"
+        case _:
+            raise AssertionError(kind)
+    return words
+
+
+def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    parts = [f"from {kind.ge:g}" if kind.ge is not None else "", f"to {kind.le:.0f}" if kind.le is not None else ""]
+    return "".join(f" {part}" for part in parts if part)
+
+
+def _default(field: inspect.Field) -> str:
+    if field.required:
+        return ""
+    value = field.default_factory() if field.default is msgspec.NODEFAULT and callable(field.default_factory) else field.default
+    return "empty" if value in ("", [], {}) else f"`{value}`"
+
+
+def cli_page() -> str:
+    lines = ["# Command line", "", "Made by `docs/generate.py` from the program's own help.", "", "```", _help(make_group(), "edgegw"), "```"]
+    for block, commands in BLOCKS.items():
+        if commands:
+            lines += ["", f"## {block}"]
+        for name in commands:
+            for path, command in _tree(name):
+                lines += ["", f"### `{path}`", "", "```", _help(command, path), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _tree(name: str) -> Iterator[tuple[str, click.Command]]:
+    """A command, or the commands of a group."""
+    group = make_group()
+    command = group.get_command(click.Context(group), name)
+    assert command is not None, name
+    if isinstance(command, click.Group):
+        for child, inner in sorted(command.commands.items()):
+            yield f"edgegw {name} {child}", inner
+    else:
+        yield f"edgegw {name}", command
+
+
+def _help(command: click.Command, path: str) -> str:
+    # The width is fixed, so that the page does not depend on who writes it.
+    context = click.Context(command, info_name=path, terminal_width=80, max_content_width=80, help_option_names=["-h", "--help"])
+    return command.get_help(context).rstrip()
+
+
+def messages_page() -> str:
+    lines = [
+        "# Messages",
+        "",
+        "Every id that edgegw says, its meaning and what to do. `edgegw explain ID` says the same, offline. Made by `docs/generate.py` from `edgegw/messages.toml`.",
+        "",
+        "| id | meaning | 含义 | next step | 下一步 |",
+        "|---|---|---|---|---|",
+    ]
+    rows = [(f"`{m.id}`", m.en, m.zh, m.next_en, m.next_zh) for m in filter(None, map(lookup, message_ids()))]
+    lines += ["| " + " | ".join(field.replace("|", "\\|") for field in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"config.md": config_page, "cli.md": cli_page, "messages.md": messages_page}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")

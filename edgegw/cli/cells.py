@@ -1,0 +1,81 @@
+"""Text in terminal cells: a Chinese character is two wide. Whoever counts characters breaks every table."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+WIDTH = 80
+_ELLIPSIS = ".."
+
+
+def cells(text: str) -> int:
+    """Cells that a text takes on a terminal."""
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def _cells_of(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def cut(text: str, width: int) -> str:
+    """The text, shortened to `width` cells with two dots at its end."""
+    if cells(text) <= width:
+        return text
+    kept = ""
+    room = width - len(_ELLIPSIS)
+    for character in text:
+        room -= _cells_of(character)
+        if room < 0:
+            break
+        kept += character
+    return (kept + _ELLIPSIS)[:width] if width > 0 else ""
+
+
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """The text in exactly `width` cells, cut or filled."""
+    text = cut(text, width)
+    room = " " * (width - cells(text))
+    return room + text if right else text + room
+
+
+def both_ends(left: str, right: str, width: int = WIDTH) -> str:
+    """One line with something at each end; the left gives way."""
+    return pad(left, width - cells(right) - 2) + "  " + right
+
+
+def wrap(text: str, indent: int, width: int) -> list[str]:
+    """Lines of at most `width` cells, broken at spaces (Chinese anywhere); all but the first are indented."""
+    lines: list[str] = []
+    line, blank = "", ""
+    for word in _words(text):
+        if line.strip() and cells(line + word.rstrip()) > width:
+            lines.append(line.rstrip())
+            line, blank = " " * indent, ""
+            word = word.lstrip()  # noqa: PLW2901 - the space at the break is dropped
+        line += blank + word
+    return [*lines, line.rstrip()]
+
+
+def _words(text: str) -> list[str]:
+    """Pieces that may stand at the end of a line: words with the space behind them, single wide characters."""
+    words = [""]
+    for character in text:
+        if words[-1] and (words[-1][-1] == " " or _cells_of(character) == 2):
+            words.append("")
+        words[-1] += character
+    return words
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int], flexible: int, width: int = WIDTH) -> list[str]:
+    """Lines of a table with two spaces between its columns. Columns in `right` are flush right; the `flexible` one gives way to `width`."""
+    columns = [max(cells(line[column]) for line in (heads, *rows)) for column in range(len(heads))]
+    over = sum(columns) + 2 * (len(columns) - 1) - width
+    if over > 0:
+        columns[flexible] = max(columns[flexible] - over, cells(heads[flexible]), len(_ELLIPSIS))
+    return [
+        "  ".join(pad(cell, room, right=number in right) for number, (cell, room) in enumerate(zip(line, columns, strict=True))).rstrip()
+        for line in (heads, *rows)
+    ]

@@ -1,0 +1,112 @@
+"""`edgegw read CODE [POINT...]`: values with unit, quality and age; never one of them alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from edgegw.cli.cells import cut, table
+from edgegw.cli.output import Result, finish, paint, screen_language, screen_width
+from edgegw.cli.settings import Settings, current
+from edgegw.cli.texts import age, say, say_word
+from edgegw.control.client import Connection
+from edgegw.errors import EXIT_DEVICE_ERROR, EXIT_NO_ANSWER, EXIT_OK, EXIT_WARNINGS
+
+# design.md section 2: stale is age, shown and never stored; technician_ux section 3 says how old.
+STALE_PERIODS = 3
+
+
+@click.command("read", help="Values of a device. Without --fresh: as last polled. With --offline the line is opened directly.")
+@click.argument("code")
+@click.argument("points", metavar="[POINT]...", nargs=-1)
+@click.option("--fresh", is_flag=True, help="Poll now.")
+@click.option("--raw", is_flag=True, help="Show address and raw registers too.")
+def command(code: str, points: tuple[str, ...], *, fresh: bool, raw: bool) -> None:
+    settings = current()
+    data, gateway, spoken = _direct(settings, code, points) if settings.offline else _ask(settings, code, points, fresh=fresh)
+    values = mark_stale(data["values"])
+    language = screen_language(settings, spoken)
+    result = Result(
+        values,
+        gateway=gateway,
+        exit_code=judge(values),
+        screen=lambda: render({**data, "values": values}, code, language, settings, raw=raw or _has_raw(values)),
+        rows=lambda: ([v["device"], v["point"], v["value"], v["unit"], v["quality"], v["age_s"]] for v in values),
+        more={key: data[key] for key in ("device", "requests", "milliseconds")},
+    )
+    finish(settings, "read", result)
+
+
+def _ask(settings: Settings, code: str, points: Sequence[str], *, fresh: bool) -> tuple[dict[str, Any], str, str]:
+    with Connection(settings.socket, settings.timeout_s) as daemon:
+        data = daemon.ask("read", {"device": code, "points": list(points), "fresh": fresh}, settings.timeout_s)
+        return data, daemon.gateway, daemon.language
+
+
+def _direct(settings: Settings, code: str, points: Sequence[str]) -> tuple[dict[str, Any], str, str]:
+    from edgegw.cli.direct import read_directly
+
+    return read_directly(settings, code, points)
+
+
+def mark_stale(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A good value older than 3 periods is stale. The daemon states the period of each value; without it nothing is guessed."""
+    return [{**value, "quality": "stale"} if _is_stale(value) else value for value in values]
+
+
+def _is_stale(value: dict[str, Any]) -> bool:
+    period_s, age_s = value.get("period_s"), value["age_s"]
+    if value["quality"] != "good" or not period_s or age_s is None:
+        return False
+    return bool(age_s > STALE_PERIODS * period_s)
+
+
+def judge(values: Sequence[dict[str, Any]]) -> int:
+    """The exit code: a device that said nothing, one that refused all, a doubt about some, or all good."""
+    qualities = {value["quality"] for value in values}
+    if qualities <= {"good", "not fitted"}:
+        return EXIT_OK
+    if qualities == {"offline"}:
+        return EXIT_NO_ANSWER
+    return EXIT_DEVICE_ERROR if qualities == {"refused"} else EXIT_WARNINGS
+
+
+def render(data: dict[str, Any], code: str, language: str, settings: Settings, *, raw: bool) -> Iterator[str]:
+    """The screen of technician_ux: at most 80 cells a line."""
+    device = data["device"]
+    place = say(language, "read.unit", device["bus"], device["unit"])
+    yield cut("  ".join(text for text in (code, device["name"], device["profile"], place) if text), screen_width())
+    values = data["values"]
+    heads = [say(language, f"head.{name}") for name in ("point", "value", "unit", "quality", "age")]
+    rows = [_row(value, language) for value in values]
+    if raw:
+        heads.append(say(language, "head.raw"))
+        rows = [[*row, _raw(value)] for row, value in zip(rows, values, strict=True)]
+    title, *lines = table(heads, rows, right=frozenset({1, 4}), flexible=5 if raw else 0)
+    yield title
+    for line, value in zip(lines, values, strict=True):
+        yield paint(line, say_word(language, "quality", value["quality"]) if value["quality"] == "stale" else "", settings)
+    if data["requests"]:
+        yield say(language, "read.cost", data["requests"], f"{data['milliseconds']:.0f}")
+
+
+def _row(value: dict[str, Any], language: str) -> list[str]:
+    unit = "" if value["unit"] == "1" else value["unit"]
+    return [value["point"], _shown(value["value"]), unit, say_word(language, "quality", value["quality"]), age(value["age_s"])]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _has_raw(values: Sequence[dict[str, Any]]) -> bool:
+    """A fresh poll tells its registers, and then they are shown."""
+    return any(value["raw"] is not None for value in values)
+
+
+def _raw(value: dict[str, Any]) -> str:
+    return " ".join(str(part) for part in (value["address"], value["raw"]) if part is not None)

@@ -1,0 +1,55 @@
+"""Rules that name what does not exist, or find no device: such a rule would keep silent for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from edgegw.config.finding import ERROR, WARNING, did_you_mean
+from edgegw.config.model import Device, Rule
+from edgegw.config.site import Doubt, Site
+from edgegw.points import lookup, suggest
+
+
+def check_rules(site: Site) -> Iterator[Doubt]:
+    points = {name: frozenset(row.point for row in profile.point) for name, profile in site.profiles.items()}
+    codes = {device.code: device for device in site.config.device}
+    for number, rule in enumerate(site.config.rule):
+        path = ("rule", number)
+        if lookup(rule.point) is None:
+            yield Doubt(ERROR, "E-CFG-POINT", (*path, "point"), f'rule "{rule.name}": unknown point "{rule.point}"{_near(rule.point, points)}')
+            continue
+        missing = [pattern for pattern in rule.devices if not _named(pattern, codes)]
+        for pattern in missing:
+            hint = did_you_mean(pattern, codes)
+            yield Doubt(WARNING, "W-CFG-RULE", (*path, "devices"), f'rule "{rule.name}": no device has the code "{pattern}"{hint}')
+        if not missing and not any(_judged(rule, device, site, points) for device in _candidates(rule, codes)):
+            of_class = f' of class "{rule.device_class}"' if rule.device_class else ""
+            text = f'rule "{rule.name}": none of its devices{of_class} has the point "{rule.point}"; the rule never acts'
+            yield Doubt(WARNING, "W-CFG-RULE", (*path, "point"), text)
+
+
+def _near(point: str, points: dict[str, frozenset[str]]) -> str:
+    """First among the points that this station has, else in the dictionary."""
+    hint = did_you_mean(point, sorted(set().union(*points.values())))
+    near = suggest(point)
+    return hint or (f'; did you mean "{near}"?' if near else "")
+
+
+def _named(pattern: str, codes: dict[str, Device]) -> bool:
+    return pattern in codes or any(fnmatchcase(code, pattern) for code in codes)
+
+
+def _candidates(rule: Rule, codes: dict[str, Device]) -> Iterator[Device]:
+    """The devices that a rule names, all when it names none."""
+    for code, device in codes.items():
+        if not rule.devices or any(code == pattern or fnmatchcase(code, pattern) for pattern in rule.devices):
+            yield device
+
+
+def _judged(rule: Rule, device: Device, site: Site, points: dict[str, frozenset[str]]) -> bool:
+    """True also for a device whose profile is unknown: that is said at the device, once."""
+    profile = site.profiles.get(device.profile)
+    if profile is None:
+        return True
+    return rule.point in points[device.profile] and rule.device_class in ("", profile.profile.device_class)

@@ -1,0 +1,56 @@
+"""What a command loads before it does anything, and that each one can be loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgegw import __version__
+from edgegw.cli.main import BLOCKS
+from tests.unit.cli_daemon import WAIT_S, daemon, edgegw
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with daemon(tmp_path_factory.mktemp("cli") / "control.sock") as found:
+        yield found
+
+
+FORBIDDEN = {"pymodbus", "paho", "sqlite_utils", "apscheduler", "cryptography", "msgspec", "cbor2", "serial", "uvloop", "asyncio", "sqlite3"}
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["status"], ["read", "DC-01"], ["status", "--json"], ["-h"]])
+def test_a_technician_s_command_imports_click_and_the_standard_library_only(path, arguments):
+    """
+    What makes a start slow is never imported on the way (decision D10).
+    """
+    program = "import sys; from edgegw.cli.main import run; run(sys.argv[1:]); print('\\n'.join(sys.modules), file=sys.stderr)"
+    command = [sys.executable, "-c", program, "--socket", str(path), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    loaded = {name.split(".")[0] for name in done.stderr.split()}
+    assert "click" in loaded
+    assert done.stdout
+    assert set() == loaded & FORBIDDEN
+    foreign = loaded - set(sys.stdlib_module_names) - {"click", "edgegw", "__main__", "_distutils_hack", "sitecustomize"}
+    assert [] == [name for name in foreign if not name.startswith(("_", "coverage", "a1_"))]
+
+
+def test_every_command_of_the_help_can_be_loaded():
+    """
+    No command stands in the help that cannot say what it does.
+    """
+    for command in [name for block in BLOCKS.values() for name in block]:
+        done = edgegw(command, "-h")
+        assert (0, "") == (done.returncode, done.stderr), command
+        assert "Usage: edgegw" in done.stdout
+
+
+def test_version_is_one_line():
+    """
+    `edgegw --version` names program and version.
+    """
+    assert f"edgegw {__version__}\n" == edgegw("--version").stdout
