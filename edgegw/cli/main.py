@@ -26,6 +26,7 @@ BLOCKS: dict[str, dict[str, tuple[str, str]]] = {
         "explain": ("edgegw.cli.explain", "Meaning and next step of a message id."),
     },
     "Commissioning": {
+        "profiles": ("edgegw.cli.profiles", "The products that edgegw knows."),
         "config": ("edgegw.cli.config", "Check the configuration."),
     },
     "Data": {},

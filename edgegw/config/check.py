@@ -45,8 +45,21 @@ def check(config: Config, index: LineIndex, file: str = "config.toml", *, runnin
 
 
 def _profile(name: str) -> Profile | None:
-    """The profile, or None for one that does not exist. A broken file of edgegw's own is its bug and is raised."""
-    return load_profile(name) if name in available() else None
+    """The profile, or None for one that does not exist or, being a station's own file, is wrong. A broken one of edgegw's own is its bug and is raised."""
+    if name in available():
+        return load_profile(name)
+    return None if _fault_of(name) else load_profile(name)
+
+
+def _fault_of(name: str) -> str:
+    """What is wrong with a station's own profile (a path that ends in .toml); of another name that it does not exist."""
+    if not name.endswith(".toml"):
+        return f'unknown profile "{name}"{did_you_mean(name, available())}'
+    try:
+        load_profile(name)
+    except EdgegwError as fault:
+        return f"{fault.text}; {fault.next_step}"
+    return ""
 
 
 def _names(config: Config) -> Iterator[Doubt]:
@@ -135,8 +148,7 @@ def _devices(site: Site) -> Iterator[Doubt]:
         if first != device.code:
             yield Doubt(ERROR, "E-CFG-UNIT-DUP", (*path, "unit"), f'bus "{device.bus}": unit {device.unit} twice: {first}, {device.code}')
         if profile is None:
-            hint = did_you_mean(device.profile, available())
-            yield Doubt(ERROR, "E-CFG-PROFILE", (*path, "profile"), f'{title}unknown profile "{device.profile}"{hint}')
+            yield Doubt(ERROR, "E-CFG-PROFILE", (*path, "profile"), f"{title}{_fault_of(device.profile)}")
             continue
         yield from _groups(device, profile, path)
         if device.bus in buses and (device.bus, device.profile) not in compared:

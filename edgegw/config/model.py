@@ -99,7 +99,9 @@ class Device(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     code: Annotated[Name, Meta(description="Code of the device, unique in the station.")]
     bus: Annotated[Name, Meta(description="Bus that the device is on.")]
     unit: Annotated[int, Meta(description="Modbus unit id of the device on its bus.", ge=1, le=247)]
-    profile: Annotated[str, Meta(description="Product of the device, as in `edgegw profiles list`.")]
+    profile: Annotated[
+        str, Meta(description="Product of the device: a profile of edgegw's own (docs/profiles.md), or the full path of a file of yours that ends in .toml.")
+    ]
     name: Annotated[str, Meta(description="Name of the device for people, in any language.", max_length=64)] = ""
     location: Annotated[str, Meta(description="Where the device stands: zone, bay or cabinet.", max_length=64)] = ""
     period_s: Annotated[

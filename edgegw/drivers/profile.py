@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -161,7 +162,9 @@ def available() -> list[str]:
 
 @cache
 def load_profile(name: str) -> Profile:
-    """The profile of this name. Raises EdgegwError: E-PROFILE-UNKNOWN, or what is wrong with the file."""
+    """The profile of this name, or of this file when it ends in `.toml`. Raises EdgegwError: E-PROFILE-UNKNOWN, or what is wrong with the file."""
+    if name.endswith(".toml"):
+        return _load_file(Path(name))
     if name not in available():
         near = difflib.get_close_matches(name, available(), n=1)
         hint = f'did you mean "{near[0]}"?' if near else "edgegw profiles list"
@@ -170,6 +173,16 @@ def load_profile(name: str) -> Profile:
     if profile.profile.name != name:
         raise _refuse("E-PROFILE-KEY", f"{name}.toml", f'profile.name is "{profile.profile.name}"', f'write name = "{name}"')
     return profile
+
+
+def _load_file(path: Path) -> Profile:
+    """A station's own profile."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        why = fault.strerror if isinstance(fault, OSError) else "is not UTF-8"
+        raise EdgegwError("E-PROFILE-UNKNOWN", f"profile {path}: {why}", "give the full path of a profile that the service can read", EXIT_UNKNOWN) from fault
+    return parse_profile(text, str(path))
 
 
 def parse_profile(text: str, file: str) -> Profile:
