@@ -1,0 +1,126 @@
+"""From tail rows to block rows: the readings of this start from memory, those an earlier start left from the file."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+import msgspec
+
+from edgegw.buffer.database import DamagedError
+from edgegw.buffer.epochs import save_last
+from edgegw.buffer.ledger import Ledger
+from edgegw.buffer.rows import RowError, decode_rows
+from edgegw.buffer.sealing import Sealed, seal, sources_of
+from edgegw.buffer.uplinks import Header
+from edgegw.model import Reading, Source
+
+_log = logging.getLogger("edgegw.buffer")
+
+# Tail rows of one transaction when an earlier start's are sealed: bounds memory after an end without sealing.
+_LEFTOVER_ROWS = 2_000
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """A range that cannot be delivered any more."""
+
+    epoch: int
+    stream: int
+    first: int
+    last: int
+    readings: dict[str, int]
+    """How many of each source id, as far as it is known."""
+
+
+def seal_held(connection: sqlite3.Connection, ledger: Ledger, streams: Iterable[int]) -> list[tuple[int, Header]]:
+    """Seals what is held of these streams, inside the caller's transaction. All of it must be synced: a block is handed out at once."""
+    assert not ledger.has_unsynced, "only what is synced is sealed"
+    made: list[tuple[int, Header]] = []
+    for stream in streams:
+        rows = ledger.held[stream]
+        blocks = seal(ledger.current.schema, rows[0].first, list(chain.from_iterable(row.readings for row in rows)))
+        made += _insert(connection, ledger, (ledger.current.number, stream), ledger.current.schema, blocks)
+        connection.executemany("DELETE FROM tail WHERE id = ?", [(row.row_id,) for row in rows])
+    return made
+
+
+def _insert(connection: sqlite3.Connection, ledger: Ledger, origin: tuple[int, int], schema: bytes, blocks: Sequence[Sealed]) -> Iterator[tuple[int, Header]]:
+    epoch, stream = origin
+    # Replaced is a block that a failed transaction left behind after all: the same readings under the same identities.
+    question = "INSERT OR REPLACE INTO block(block_id, epoch, stream, first, last, schema, from_ms, to_ms, vals, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    for block in blocks:
+        number = ledger.next_number()
+        connection.execute(question, (number, epoch, stream, block.first, block.last, schema, block.from_ms, block.to_ms, block.values, block.body))
+        yield stream, Header(number, epoch, block.first, block.last, block.values, block.from_ms)
+    if blocks:
+        save_last(connection, epoch, stream, blocks[-1].last)
+
+
+def seal_leftovers(connection: sqlite3.Connection, ledger: Ledger) -> tuple[list[tuple[int, Header]], list[Lost]]:
+    """Tail rows that memory does not hold, sealed under the epoch, sequences and schema they have; inside the caller's transaction."""
+    made: list[tuple[int, Header]] = []
+    lost: list[Lost] = []
+    layouts: dict[bytes, dict[int, Source]] = {}
+    leftovers = _leftovers(connection, ledger)
+    for (epoch, stream), rows in _by_stream(leftovers):
+        if epoch not in ledger.epochs.rows:
+            raise DamagedError(f"tail rows of epoch {epoch}, which the file does not know")
+        schema = ledger.epochs.rows[epoch].schema
+        if schema not in layouts:
+            layouts[schema] = sources_of(_document(connection, schema))
+        for first, readings, damaged_last in _runs(rows, layouts[schema]):
+            if damaged_last:
+                lost.append(Lost(ledger.epochs.rows[epoch].epoch, stream, first, damaged_last, {}))
+            else:
+                made += _insert(connection, ledger, (epoch, stream), schema, seal(schema, first, readings))
+    connection.executemany("DELETE FROM tail WHERE id = ?", [(row[0],) for row in leftovers])
+    return made, lost
+
+
+_Leftover = tuple[int, int, int, int, int, bytes]  # id, epoch, stream, first, last, body
+
+
+def _leftovers(connection: sqlite3.Connection, ledger: Ledger) -> list[_Leftover]:
+    held = {row.row_id for row in chain.from_iterable(ledger.held.values())}
+    question = "SELECT id, epoch, stream, first, last, body FROM tail ORDER BY id LIMIT ?"
+    rows = connection.execute(question, (_LEFTOVER_ROWS + len(held),)).fetchall()
+    return [row for row in rows if row[0] not in held][:_LEFTOVER_ROWS]
+
+
+def _by_stream(rows: Iterable[_Leftover]) -> list[tuple[tuple[int, int], list[_Leftover]]]:
+    """In the order of epochs, so that older data gets the lower block_id."""
+    grouped: dict[tuple[int, int], list[_Leftover]] = {}
+    for row in rows:
+        grouped.setdefault((row[1], row[2]), []).append(row)
+    return sorted(grouped.items())
+
+
+def _runs(rows: Sequence[_Leftover], sources: dict[int, Source]) -> Iterator[tuple[int, list[Reading], int]]:
+    """(first sequence, readings, 0) of consecutive rows; (first, nothing, last) of a row that cannot be read."""
+    start, run = 0, list[Reading]()
+    for _, _, _, first, last, body in rows:
+        try:
+            readings = decode_rows(body, sources)
+        except RowError as fault:
+            _log.error("readings %d..%d of an earlier start cannot be read: %s", first, last, fault)
+            readings = []
+        if run and (not readings or first != start + len(run)):
+            yield start, run, 0
+            run = []
+        if not readings:
+            yield first, [], last
+        elif not run:
+            start, run = first, readings
+        else:
+            run += readings
+    if run:
+        yield start, run, 0
+
+
+def _document(connection: sqlite3.Connection, schema: bytes) -> bytes:
+    found = connection.execute("SELECT document FROM schema WHERE hash = ?", (schema,)).fetchone()
+    if found is None:
+        raise DamagedError(f"the file does not hold schema {schema.hex()} of its tail rows")
+    return bytes(found[0])

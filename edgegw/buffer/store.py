@@ -1,0 +1,219 @@
+"""The buffer: everything that was accepted, until every cloud has confirmed it (docs/buffer.md).
+
+    accept() ─► queue ─► writer's thread: one commit a group ─► tail rows ─► sealed blocks ─► next_batch()
+                                                                                   ▲              │
+                                                                               receipts ◄─────────┘
+
+`accept`, `set_window_ms`, `seal_soon` and `status` return at once. The asynchronous methods run on the writer's thread, one after the
+other, and return through the loop. `on_synced(streams)` is called on the writer's thread when there is something new to send; it must
+be quick and thread-safe (`loop.call_soon_threadsafe`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from types import MappingProxyType
+from typing import TypeVar
+
+from edgegw.buffer import losses
+from edgegw.buffer.database import FILE_NAME, Opened, checkpoint, file_bytes, is_damage, open_database
+from edgegw.buffer.epochs import Previous, load_epochs
+from edgegw.buffer.instance import InstanceLock
+from edgegw.buffer.intake import Intake, Package
+from edgegw.buffer.ledger import Ledger, load_ledger, schema_of
+from edgegw.buffer.limits import Limits, limits_of
+from edgegw.buffer.outgoing import Outgoing
+from edgegw.buffer.rows import encode_event
+from edgegw.buffer.status import BufferStatus, Unsent
+from edgegw.buffer.transactions import Parts
+from edgegw.buffer.uplinks import load_uplink
+from edgegw.buffer.windows import Windows
+from edgegw.buffer.writer import Writer
+from edgegw.clock import Clock
+from edgegw.config.model import Store
+from edgegw.errors import EXIT_STORE, EdgegwError
+from edgegw.model import Batch, Event, Identity, Quality, Reading, Source, Stream
+
+_log = logging.getLogger("edgegw.buffer")
+
+# The daemon ends within 10 s; what was committed by then is in the tail and is sealed at the next start.
+CLOSE_S_MAX = 5.0
+
+_NOTHING: Mapping[str, bytes | None] = MappingProxyType({})
+T = TypeVar("T")
+
+
+class Buffer:
+    """Made by `Buffer.open`, ended by `close`."""
+
+    def __init__(self, path: Path, lock: InstanceLock, set_aside: Path | None, sources: Sequence[Source], writer: Writer) -> None:
+        ledger = writer.parts.ledger
+        self.epoch: int = ledger.current.epoch
+        """Random id of this start, base of its monotonic times."""
+        self.previous: Previous | None = ledger.epochs.previous(ledger.current.number)
+        """The start before this one, None when the file knows none."""
+        self.set_aside = set_aside
+        """Where a damaged file lies that was found at the start."""
+        self._path = path
+        self._lock = lock
+        self._widths = {source.source_id: len(source.points) for source in sources}
+        self._writer = writer
+        self._intake = writer.parts.intake
+        self._outgoing = writer.parts.outgoing
+
+    @classmethod
+    def open(  # noqa: PLR0913, PLR0917 - all that the daemon has for it
+        cls,
+        directory: Path,
+        clock: Clock,
+        settings: Store,
+        sources: Sequence[Source],
+        uplinks: Sequence[str],
+        on_synced: Callable[[frozenset[int]], None],
+    ) -> Buffer:
+        """Blocking; before the loop runs. Raises EdgegwError: E-RUN-SECOND, E-STORE-NEWER, E-STORE-OPEN."""
+        path = directory / FILE_NAME
+        lock = InstanceLock(directory)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock.acquire()
+            limits = limits_of(directory, settings.max_size_mib)
+            opened, ledger, outgoing = _load(path, limits, clock, sources, uplinks)
+        except (OSError, sqlite3.Error) as fault:
+            lock.release()
+            raise EdgegwError("E-STORE-OPEN", f"cannot use the store {path}: {fault}", f"df -h {directory}; ls -ld {directory}", EXIT_STORE) from fault
+        except EdgegwError:
+            lock.release()
+            raise
+        windows = Windows(settings.window_idle_s)
+        writer = Writer(path, Parts(clock, Intake(settings.queue_readings_max), ledger, outgoing, windows, limits, on_synced))
+        buffer = cls(path, lock, opened.set_aside, sources, writer)
+        writer.start(opened.connection)
+        return buffer
+
+    # -- from the loop, at once
+
+    def accept(self, readings: Sequence[Reading], events: Sequence[Event] = (), states: Mapping[str, bytes | None] = _NOTHING) -> None:
+        """Takes these over; one transaction holds all of one call. ValueError or TypeError: a reading or event that is none; nothing of the call is taken."""
+        for reading in readings:
+            self._check(reading)
+        for event in events:
+            encode_event(event)
+        urgent = bool(events) or any(reading.source.stream == Stream.ENERGY for reading in readings)
+        self._intake.put(Package(tuple(readings), tuple(events), dict(states), monotonic()), urgent=urgent)
+
+    def set_window_ms(self, window_ms: int) -> None:
+        """How long readings wait to be sealed and sent."""
+        self._writer.parts.windows.window_s = window_ms / 1000
+        self._intake.wake()
+
+    def seal_soon(self, delay_ms: int = 250) -> None:
+        """The next block is sealed this long after now or after its first reading, whichever is later: for a start or a reconnect."""
+        self._writer.parts.windows.seal_soon(monotonic(), delay_ms / 1000)
+        self._intake.wake()
+
+    def states(self, prefix: str = "") -> dict[str, bytes]:
+        """What the rules left at their last commit. For the start, before anything is accepted."""
+        return {key: value for key, value in self._writer.parts.ledger.states.items() if key.startswith(prefix)}
+
+    @property
+    def checkpoint_ms(self) -> int:
+        """Monotonic ms of the clock at which the writer's thread last turned."""
+        return self._writer.turned_ms
+
+    def status(self) -> BufferStatus:
+        writer = self._writer
+        queue_values, queue_events = self._intake.waiting()
+        tail, counts = writer.tail, writer.transactions.counts
+        return BufferStatus(
+            epoch=f"{self.epoch:016x}",
+            writing=not writer.fault,
+            last_error=writer.fault,
+            file_bytes=file_bytes(self._path),
+            bytes_max=writer.parts.limits.bytes_max,
+            queue_readings=self._intake.readings,
+            tail_readings=tail.readings,
+            commits=counts.commits,
+            syncs=counts.syncs,
+            blocks=counts.blocks,
+            dropped_readings=self._intake.dropped_total + counts.lost_readings,
+            unsent={name: _with_waiting(unsent, tail.values + queue_values, queue_events) for name, unsent in writer.unsent.items()},
+        )
+
+    def close(self) -> None:
+        """Commits, seals and syncs what is left, empties the log into the file, frees the lock. Returns within CLOSE_S_MAX. Blocking."""
+        self._intake.stop()
+        if not self._writer.join(CLOSE_S_MAX):
+            # The lock stays with the process: its thread may still be writing.
+            _log.error("the disk did not finish within %g s; what was committed is in the file and is sealed at the next start", CLOSE_S_MAX)
+            return
+        self._lock.release()
+
+    # -- for the uplink (edgegw.uplink.outbox.Outbox)
+
+    async def next_batch(self, uplink: str, streams: Sequence[int], after: int, up_to: int | None = None) -> Batch | None:
+        return await self._ask(lambda connection: self._outgoing.next_batch(connection, uplink, streams, after, up_to), lambda: None)
+
+    async def newest_block_id(self, streams: Sequence[int]) -> int:
+        return await self._ask(lambda connection: self._outgoing.newest(connection, streams), lambda: 0)
+
+    async def receipt(self, uplink: str, intervals: Sequence[Identity]) -> int:
+        return await self._ask(lambda _: self._outgoing.receipt(uplink, intervals), lambda: self._outgoing.receipt(uplink, intervals))
+
+    async def resend(self, uplink: str, intervals: Sequence[Identity]) -> None:
+        await self._ask(lambda _: self._outgoing.resend(uplink, intervals), lambda: self._outgoing.resend(uplink, intervals))
+
+    async def declare_loss(self, intervals: Sequence[Identity], reason: str) -> None:
+        self.accept((), [losses.range_declared(self._writer.parts.clock, interval, reason) for interval in intervals])
+        # Events are committed before questions are answered: the answer comes when they are stored.
+        await self._ask(lambda _: None, lambda: None)
+
+    async def schema_document(self, schema: bytes) -> bytes | None:
+        return await self._ask(lambda connection: self._outgoing.schema_document(connection, schema), lambda: None)
+
+    async def _ask(self, work: Callable[[sqlite3.Connection], T], offline: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(self._intake.ask(work, offline))
+
+    def _check(self, reading: Reading) -> None:
+        """What is stored must open again: a row of another width or a hole without a quality would not."""
+        source, values, quality = reading.source, reading.values, reading.quality
+        if len(values) != self._widths.get(source.source_id, -1):
+            raise ValueError(f"{source.device}: {len(values)} values of source {source.source_id} do not fit its layout")
+        if quality or None in values:
+            for position, value in enumerate(values):
+                if (value is None) == quality.get(position, Quality.GOOD).has_value:
+                    raise ValueError(f"{source.device}: value {position} of source {source.source_id} and its quality contradict each other")
+
+
+def _load(path: Path, limits: Limits, clock: Clock, sources: Sequence[Source], uplinks: Sequence[str]) -> tuple[Opened, Ledger, Outgoing]:
+    """What the file says. A file whose check found nothing in the time it had can still turn out to be damaged here."""
+    opened = open_database(path, limits)
+    try:
+        return opened, *_read(opened.connection, clock, sources, uplinks)
+    except sqlite3.Error as error:
+        opened.connection.close()
+        if not is_damage(error):
+            raise
+        opened = open_database(path, limits, condemned=str(error))
+        return opened, *_read(opened.connection, clock, sources, uplinks)
+
+
+def _read(connection: sqlite3.Connection, clock: Clock, sources: Sequence[Source], uplinks: Sequence[str]) -> tuple[Ledger, Outgoing]:
+    epochs = load_epochs(connection)
+    ledger = load_ledger(connection, epochs, epochs.begin(schema_of(sources), clock.wall_ms()), sources)
+    # A killed process may have left commits that no sync followed. On a full disk this fails, and they wait for the first sync.
+    with suppress(sqlite3.OperationalError):
+        checkpoint(connection)
+        ledger.all_is_synced()
+    return ledger, Outgoing(ledger, [load_uplink(connection, name) for name in uplinks])
+
+
+def _with_waiting(unsent: Unsent, values: int, events: int) -> Unsent:
+    """What nobody can have confirmed yet waits for every uplink."""
+    return Unsent(unsent.values + values, unsent.events + events, unsent.oldest_age_ms)
