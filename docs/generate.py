@@ -1,5 +1,6 @@
 # ruff: noqa: INP001 - a script beside its pages
-"""Writes what of the documentation the program itself knows: config.md from the structs, cli.md from the help, messages.md from the ids.
+"""Writes what of the documentation the program itself knows: config.md from the structs, cli.md from the help,
+messages.md from the ids, points.md from the dictionary.
 
 python docs/generate.py          write the files
 tests/test_docs.py               fails when one of them is not what this writes
@@ -18,7 +19,8 @@ from msgspec import inspect
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 
-from edgegw.cli.main import BLOCKS, make_group  # noqa: E402 - the package lies beside this directory
+from edgegw import points  # noqa: E402 - the package lies beside this directory
+from edgegw.cli.main import BLOCKS, make_group  # noqa: E402
 from edgegw.config.model import Config  # noqa: E402
 from edgegw.config.walk import PATTERN_WORDS, bare  # noqa: E402
 from edgegw.errors import lookup, message_ids  # noqa: E402
@@ -126,7 +128,28 @@ def messages_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"config.md": config_page, "cli.md": cli_page, "messages.md": messages_page}
+def points_page() -> str:
+    lines = [
+        "# Points",
+        "",
+        "Every name that a profile may use: one name, one unit, one meaning in every class of device. `{x}` is a phase (a, b, c), `{l}` a pair of phases",
+        "(ab, bc, ca), `{t}` a tariff (sharp, peak, flat, valley), `{n}` a number from 1. A value outside its range is `bad`.",
+        "Made by `docs/generate.py` from `edgegw/points.toml`.",
+        "",
+        "State of a gun (`gun{n}.state`): 0 offline, 1 idle, 2 connected and not charging, 3 charging, 4 reserved, 255 fault.",
+        "",
+        "| point | unit | kind | decimals | range | title | 名称 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for pattern in points.patterns():
+        entry = points.lookup(pattern.replace("{x}", "a").replace("{l}", "ab").replace("{t}", "peak").replace("{n}", "1"))
+        assert entry is not None, pattern
+        limits = "" if entry.range is None else f"{entry.range[0]:g} to {entry.range[1]:g}"
+        lines.append(f"| `{pattern}` | {entry.unit} | {entry.kind} | {entry.decimals} | {limits} | {entry.en} | {entry.zh} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"points.md": points_page, "config.md": config_page, "cli.md": cli_page, "messages.md": messages_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -16,12 +16,12 @@ from edgegw.model import ClockTrust
 
 # A label may be this far from the system's clock before the offset is moved. It must stay well below the 50 ms that a reading's time may err by.
 OFFSET_DRIFT_MS = 5
-# reliability.md section 4: a difference of half a second between two looks is a step, not drift.
+# A difference of half a second between two looks is a step, not drift.
 STEP_MS = 500
 # adjtimex(2): return value of an unsynchronised clock, and the status bit for it.
 _TIME_ERROR = 5
 _STA_UNSYNC = 0x0040
-# operations.md "Time": a maximum error above one second is no synchronisation.
+# A maximum error above one second is no synchronisation.
 MAX_ERROR_US = 1_000_000
 # Earlier than this the clock was never set: edgegw did not exist.
 BUILD_DATE_MS = 1_793_000_000_000

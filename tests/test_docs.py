@@ -84,3 +84,36 @@ def test_both_languages_of_a_text_take_the_same_values(text_id):
     """
     english, chinese = TEXTS[text_id]
     assert english.count("{}") == chinese.count("{}")
+
+
+_PAGE = re.compile(r"\b(?:docs/|decisions/)?[A-Za-z0-9_-]+\.md\b")
+
+
+def _pages_named(path: Path) -> set[str]:
+    return set(_PAGE.findall(path.read_text(encoding="utf-8")))
+
+
+def test_every_page_that_is_named_exists():
+    """
+    No comment, message or page points to a document that is not there.
+    """
+    sources = [*(ROOT / "edgegw").rglob("*.py"), *(ROOT / "edgegw").rglob("*.toml"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), ROOT / "dev"]
+    here = {path.name for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))}
+    missing = {f"{path.relative_to(ROOT)}: {page}" for path in sources for page in _pages_named(path) if page.rpartition("/")[2] not in here}
+    assert set() == missing
+
+
+def _commands() -> set[str]:
+    from edgegw.cli.main import BLOCKS
+
+    return {name for block in BLOCKS.values() for name in block}
+
+
+@pytest.mark.parametrize("message_id", message_ids())
+def test_a_next_step_names_only_commands_that_exist(message_id):
+    """
+    What a message tells a technician to type can be typed.
+    """
+    message = lookup(message_id)
+    named = {name for text in (message.next_en, message.next_zh) for name in re.findall(r"\bedgegw ([a-z]+)", text)}
+    assert set() == named - _commands()

@@ -23,6 +23,10 @@ PRINT_ALLOWED = ("edgegw/cli/",)
 SLEEP_ALLOWED = {
     "tests/e2e/test_way_of_the_data.py": "how long the station is polled and the broker away is a length of time, not a condition",
     "tests/unit/test_supervise.py": "a blocked loop is what is tested",
+    "tests/fault/buffer_child.py": "the pace of a process that is there to be killed",
+    "tests/fault/test_buffer_kill.py": "the random life of that process is the test",
+    "tests/unit/test_buffer_store.py": "paces readings over the three seconds in which the sync rule is traced",
+    "tests/bench/bench_way.py": "a measurement lasts as long as it says",
 }
 FILE_LINES_MAX = 350
 FUNCTION_LINES_MAX = 60

@@ -9,7 +9,7 @@ import msgspec
 from edgegw.block import decode_schema, encode_block
 from edgegw.model import Point, Reading, Source
 
-# Bytes a value hardly fall beyond this (uplink.md 3.1), and a block is the least that is sent again after a fault.
+# Bytes a value hardly fall beyond this (docs/performance.md), and a block is the least that is sent again after a fault.
 VALUES_A_BLOCK = 10_000
 # A sealed message is at most 15 KiB; header, encryption and signature take below 400 bytes, the rest is room for other envelopes.
 BODY_BYTES_MAX = 14 * 1024

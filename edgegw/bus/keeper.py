@@ -11,13 +11,13 @@ from edgegw.clock import Clock
 
 _log = logging.getLogger("edgegw.bus")
 
-# F31: back within 5 s of the port's return.
+# Back within 5 s of the port's return.
 REOPEN_MS_MIN = 500
 REOPEN_MS_MAX = 5000
 
 
 class LineKeeper:
-    """Of one bus. A line that worked is opened again at once (F36: servers that close after each answer); one that did not, after a pause."""
+    """Of one bus. A line that worked is opened again at once (some servers close after each answer); one that did not, after a pause."""
 
     def __init__(self, line: Line, clock: Clock, statistics: BusStatistics, connect_delay_ms: int) -> None:
         self.line = line

@@ -8,7 +8,7 @@ from edgegw.clock import Clock
 from edgegw.drivers.base import PlannedSource
 from edgegw.model import Answer, Fault, Quality, Reading
 
-# reliability.md F29: 1-3 are faults of the configuration, 4 is the device's own. What is not here (5, 6 "later", 0A, 0B the path) is no answer.
+# Exceptions 1-3 are faults of the configuration, 4 is the device's own. What is not here (5, 6 "later", 0A, 0B the path) is no answer.
 _EXCEPTION_QUALITY = {1: Quality.REFUSED, 2: Quality.REFUSED, 3: Quality.REFUSED, 4: Quality.BAD}
 # The path behind a gateway is dead: the device itself said nothing.
 _PATH_EXCEPTIONS = frozenset({0x0A, 0x0B})

@@ -29,7 +29,7 @@ from edgegw.model import Answer, Fault, Quality, Question, Reading
 
 _log = logging.getLogger("edgegw.bus")
 
-# F29: what a device refuses is a fault of the configuration; asking again soon changes nothing.
+# What a device refuses is a fault of the configuration; asking again soon changes nothing.
 REFUSED_RETRY_MS = 60_000
 # The watchdog looks at the checkpoint: no pause is longer.
 PAUSE_MS_MAX = 1000

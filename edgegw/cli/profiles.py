@@ -32,6 +32,6 @@ def list_() -> None:
         }
         for profile in profiles
     ]
-    shown = [[row["name"], row["class"], str(row["points"]), "unproven" if row["unproven"] else "", row["title"]] for row in found]
+    shown = [[str(row["name"]), str(row["class"]), str(row["points"]), "unproven" if row["unproven"] else "", str(row["title"])] for row in found]
     screen = table(["PROFILE", "CLASS", "POINTS", "", "PRODUCT"], shown, right=frozenset({2}), flexible=4)
     finish(current(), "profiles-list", Result(found, screen=lambda: screen, rows=lambda: shown))

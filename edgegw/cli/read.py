@@ -14,7 +14,7 @@ from edgegw.cli.texts import age, say, say_word
 from edgegw.control.client import Connection
 from edgegw.errors import EXIT_DEVICE_ERROR, EXIT_NO_ANSWER, EXIT_OK, EXIT_WARNINGS
 
-# design.md section 2: stale is age, shown and never stored; technician_ux section 3 says how old.
+# Stale is age, shown and never stored: older than this many periods.
 STALE_PERIODS = 3
 
 
@@ -74,7 +74,7 @@ def judge(values: Sequence[dict[str, Any]]) -> int:
 
 
 def render(data: dict[str, Any], code: str, language: str, settings: Settings, *, raw: bool) -> Iterator[str]:
-    """The screen of technician_ux: at most 80 cells a line."""
+    """The screen, at most 80 cells a line."""
     device = data["device"]
     place = say(language, "read.unit", device["bus"], device["unit"])
     yield cut("  ".join(text for text in (code, device["name"], device["profile"], place) if text), screen_width())

@@ -55,7 +55,7 @@ def plain_rows(data: dict[str, Any]) -> Iterator[tuple[object, ...]]:
 
 
 def render(data: dict[str, Any], language: str, settings: Settings, exit_code: int, now_s: float | None = None) -> Iterator[str]:
-    """The screen of technician_ux: at most 80 cells a line."""
+    """The screen, at most 80 cells a line."""
     program = f"edgegw {data['version']}  {say(language, 'status.up', duration(language, data['uptime_s']))}"
     yield both_ends(f"{data['gateway']}  {data['name']}".rstrip(), program)
     now = time.localtime(now_s)

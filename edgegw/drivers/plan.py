@@ -21,7 +21,7 @@ from edgegw.drivers.profile import BITS_MAX, PointRow, Profile
 from edgegw.errors import EXIT_USAGE, EdgegwError
 from edgegw.model import Question, Source
 
-# station_model.md section 3: devices take 20-50 ms to begin their answer. Middle of it; the plan only compares.
+# Devices take 20-50 ms to begin their answer (field values). Near the middle of it; the plan only compares.
 TURNAROUND_MS = 30.0
 # A question over Ethernet to a device in the same station: measured 0.2-5 ms with the device's own time.
 TCP_ROUND_TRIP_MS = 5.0
@@ -95,7 +95,7 @@ def block_ms(block: Block, line: LineFacts) -> float:
 
 
 def question_ms(question: Question, line: LineFacts, gap_ms: float = 0) -> float:
-    """Predicted line time of one question: (8 + 5 + 2N) characters, turnaround and two silences (station_model.md section 3)."""
+    """Predicted line time of one question: (8 + 5 + 2N) characters, turnaround and two silences."""
     return line.request_cost_ms + line.byte_ms * (len(question.payload) + question.answer_size) + gap_ms
 
 

@@ -21,7 +21,7 @@ from edgegw.rules.text import bus_offline_text, device_offline_text
 # Names with a space: no configured rule can have them.
 DEVICE_OFFLINE = "device offline"
 BUS_OFFLINE = "bus offline"
-# station_model.md 4.5: one or two lost answers are noise of the line.
+# One or two lost answers are noise of the line.
 FAILED_POLLS_MIN = 3
 # One answer may be the last gasp of a device that restarts.
 GOOD_POLLS_MIN = 2

@@ -101,6 +101,13 @@ def audit(journal: Path, sink: Path, gateway: str, kills: Sequence[Interval] = (
     return verdict
 
 
+def count_values(sink: Path) -> int:
+    """Values that the receiver has, of all gateways."""
+    with closing(sqlite3.connect(f"{sink.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        count: int = database.execute("SELECT count(*) FROM readings WHERE value IS NOT NULL").fetchone()[0]
+    return count
+
+
 def alarms_received(sink: Path, gateway: str) -> list[dict[str, object]]:
     """The alarms that the receiver has, in the order of their raising: level, device, text, and whether they have cleared."""
     alarms: dict[object, dict[str, object]] = {}

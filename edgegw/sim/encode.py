@@ -18,7 +18,7 @@ import msgspec
 
 from edgegw.drivers.profile import PointRow, Profile
 
-# Acrel's DC meters show four digits: 750.3 V is sent as 7503 and 10**2 (meters.md section 5.3).
+# Acrel's DC meters show four digits: 750.3 V is sent as 7503 and 10**2.
 MANTISSA_MAX = 9999
 
 _LIMITS = {

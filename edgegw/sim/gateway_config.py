@@ -15,7 +15,7 @@ from edgegw.sim.station import SimDevice, Station
 
 _Fields = Mapping[str, object]
 
-# station_model.md section 1: what the contacts of the module are wired to. Level and delays: sections 4.1 and 4.4.
+# What the contacts of the module are wired to, with level and on-delay.
 _INPUTS: tuple[tuple[int, str, str, str, float], ...] = (
     (1, "mains-failure", "major", "市电失电", 1.0),
     (2, "spd-failed", "minor", "防雷器失效", 0.5),

@@ -15,7 +15,7 @@ PHASES = ("a", "b", "c")
 TARIFFS = ("sharp", "peak", "flat", "valley")
 LINES = (("ab", "a", "b"), ("bc", "b", "c"), ("ca", "c", "a"))
 
-# station_model.md section 6: sunrise at 7, a half-sine to 45 kW at 12:30.
+# Sunrise at 7, a half-sine to 45 kW at 12:30.
 SUNRISE_HOUR = 7.0
 SUNSET_HOUR = 18.0
 PV_PEAK_KW = 45.0
@@ -53,7 +53,7 @@ class Sessions(msgspec.Struct, frozen=True):
 
 
 def ac_sessions(chance: random.Random) -> Sessions:
-    """3-6 h at an AC pile, with a pause between the cars (station_model.md section 6)."""
+    """3-6 h at an AC pile, with a pause between the cars."""
     length_s = chance.uniform(3, 6) * 3600
     return Sessions(chance.uniform(0, length_s), length_s + chance.uniform(0.5, 2) * 3600, length_s)
 

@@ -21,7 +21,7 @@ _FIRST_KWH = (200.0, 9_000.0)
 _UPS_RATED_W = 2000.0
 _UPS_BATTERY_V = 54.6
 _UPS_RUNTIME_S = 1860.0
-# Huawei SUN2000: 0x0200 running, 0xA000 standby without irradiation (ups_pv_sensors.md section 4.1).
+# Huawei SUN2000: 0x0200 running, 0xA000 standby without irradiation (register 32089).
 _PV_RUNNING, _PV_ASLEEP = 0x0200, 0xA000
 _PV_STRINGS, _PV_TERMINALS = 8, 24
 _PV_EFFICIENCY = 0.982

@@ -15,7 +15,7 @@ from edgegw.sim.encode import encoders
 from edgegw.sim.frames import Request
 from edgegw.sim.image import Image, build_image
 
-# Profile, what the device measures, the request, and the whole answer as meters.md 5.3 and the captured vectors have it.
+# Profile, what the device measures, the request, and the whole answer as the golden exchanges have it.
 EXCHANGES = [
     (
         "acrel.dtsd1352",

@@ -1,0 +1,275 @@
+"""The daemon: brings the parts together, starts them in the order of docs/architecture.md and ends them within ten seconds.
+
+    line ─► bus task ─► driver ─► Reading ─┬─► rules ─► events ─┐
+                                           └────────────────────┴─► one accept() ─► writer ─► sender ─► broker
+
+The parts never import each other; here they are given each other's functions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import uvloop
+
+from edgegw import __version__, log
+from edgegw.buffer.store import Buffer
+from edgegw.bus.task import BusTask
+from edgegw.clock import Clock, read_clock_trust
+from edgegw.config.check import read
+from edgegw.config.model import Config
+from edgegw.control.server import ControlServer
+from edgegw.drivers.base import DevicePlan
+from edgegw.drivers.plan import line_facts, plan_device
+from edgegw.drivers.profile import load_profile
+from edgegw.errors import EXIT_OK, EXIT_USAGE
+from edgegw.live import Live
+from edgegw.model import ClockTrust, Event, Reading, Source, Stream
+from edgegw.rules.engine import Changes, Engine
+from edgegw.supervise import Notifier, Supervisor
+from edgegw.uplink.keys import UplinkKeys, load_uplink_keys
+from edgegw.uplink.sender import Sender
+from edgegw.views import Parts, Views
+
+_log = logging.getLogger("edgegw.app")
+
+# docs/architecture.md: the sender gets this long for alarms when the daemon ends; the whole stop stays below 10 s.
+SENDER_GRACE_S = 5.0
+# The wall clock is compared with the monotonic one this often: a step is an event within a second.
+CLOCK_LOOK_MS = 1000
+# Rules are looked at this often even when no delay runs, so that a new due time is never far away.
+RULES_TICK_MS_MAX = 500
+# A bus whose loop has not turned for this long hangs in a call that never returns.
+BUS_CHECKPOINT_MS = 30_000
+# A connector in this state charges: readings are sent in the shorter window (docs/points.md, gun state).
+GUN_CHARGING = 3
+
+
+def run(config_path: Path, json_log: bool = False, verbose: int = 0) -> int:  # noqa: FBT001, FBT002 - the command line's words
+    """The daemon until a signal. Returns the exit code; what a person must mend is one line each on the log."""
+    loaded = read(config_path, running=True)
+    for finding in loaded.findings:
+        sys.stderr.write(f"{finding}\n")
+    if loaded.config is None or loaded.errors:
+        return EXIT_USAGE
+    config = loaded.config
+    log.configure("debug" if verbose else config.log.level, json_lines=json_log)
+    keys = {uplink.name: load_uplink_keys(uplink, config.paths.state_dir) for uplink in config.uplink}
+    daemon = Daemon(config, keys)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(daemon.live())
+    finally:
+        daemon.buffer.close()
+        log.write_summaries()
+    return EXIT_OK
+
+
+def plan_buses(config: Config) -> dict[str, list[DevicePlan]]:
+    """Bus name to the plans of its devices; source ids count through the file, so that equal files give equal schema documents."""
+    lines = {bus.name: line_facts(bus) for bus in config.bus}
+    plans: dict[str, list[DevicePlan]] = {bus.name: [] for bus in config.bus}
+    next_id = 1
+    for device in config.device:
+        plan = plan_device(device, load_profile(device.profile), lines[device.bus], next_id)
+        plans[device.bus].append(plan)
+        next_id += len(plan.sources)
+    return plans
+
+
+class Daemon:
+    """All parts of one gateway. Opening the store may refuse (EdgegwError); after that no fault of the world ends `live`."""
+
+    def __init__(self, config: Config, keys: Mapping[str, UplinkKeys]) -> None:
+        self._config = config
+        self.clock = Clock()
+        self.clock.trust = read_clock_trust()
+        plans = plan_buses(config)
+        sources = [planned.source for bus in plans.values() for plan in bus for planned in plan.sources]
+        self._loop: asyncio.AbstractEventLoop | None = None
+        state_dir = Path(config.paths.state_dir)
+        self.buffer = Buffer.open(state_dir, self.clock, config.store, sources, [uplink.name for uplink in config.uplink], self._synced)
+        self.engine = Engine(config.rule, config.device, sources, self.buffer.epoch, self.buffer.states("rules/"))
+        self.latest = Live(sources)
+        self._plans = plans
+        self._keys = keys
+        self._sources = sources
+        self._charging: set[tuple[int, int]] = set()
+        self._guns = _gun_states(sources)
+        self._window_ms = 0
+
+    async def live(self) -> None:
+        """Starts everything, waits for the signal, ends everything."""
+        self._loop = asyncio.get_running_loop()
+        self._supervisor = Supervisor(self.clock, Notifier.from_environment())
+        self._supervisor.handle_signals()
+        self._buses = [BusTask(bus, self._plans[bus.name], self.clock, self._read) for bus in self._config.bus]
+        self._senders = [Sender(uplink, self._config.gateway, self._keys[uplink.name], self.buffer, self.clock) for uplink in self._config.uplink]
+        views = Views(Parts(self._config, self.clock, self.buffer, self.engine, self.latest, self._buses, self._senders))
+        server = ControlServer(
+            Path(self._config.paths.control_socket), views.handlers(), gateway=self._config.gateway.identity, language=self._config.gateway.language
+        )
+        self._tell_start()
+        await server.start()
+        try:
+            self._start_parts()
+            self._supervisor.notifier.ready(f"polling {len(self._config.device)} devices on {len(self._buses)} buses")
+            _log.info("edgegw %s polls %d devices on %d buses", __version__, len(self._config.device), len(self._buses))
+            await self._supervisor.stop_requested.wait()
+            await self._end_parts()
+        finally:
+            await self._supervisor.end_all()
+            await server.close()
+        _log.info("ended")
+
+    # -- start and stop
+
+    def _tell_start(self) -> None:
+        """The event `started` (docs/architecture.md, identity rule 10), and the alarm of a store that had to be set aside."""
+        previous = self.buffer.previous
+        last = {str(stream): seq for stream, seq in previous.last.items()} if previous else {}
+        body: dict[str, object] = {
+            "version": __version__,
+            "epoch": f"{self.buffer.epoch:016x}",
+            "previous_epoch": f"{previous.epoch:016x}" if previous else None,
+            "previous_last": last,
+            "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip(),
+        }
+        self.buffer.accept((), [self._event("started", body)])
+        if self.buffer.set_aside:
+            place = self.buffer.set_aside.name
+            _log.error("E-STORE-DAMAGED: the database was damaged; it lies unchanged as %s, a new one was begun", place)
+            now = self.clock.mono_ms()
+            changes = self.engine.report(
+                "store damaged",
+                "major",
+                f"database was damaged; set aside as {place}",
+                f"数据库损坏，已另存为 {place}",
+                now,
+                self.clock.wall_ms(now),
+                self.clock.trust,
+            )
+            self._accept(changes)
+
+    def _start_parts(self) -> None:
+        supervisor = self._supervisor
+        for bus in self._buses:
+            supervisor.start(f"bus {bus.bus.name}", bus.run)
+            supervisor.watch(f"bus {bus.bus.name}", lambda bus=bus: bus.checkpoint_ms, BUS_CHECKPOINT_MS)  # type: ignore[misc]
+        supervisor.start("clock", self._look_at_clock)
+        supervisor.start("rules", self._tick_rules)
+        supervisor.start("watchdog", supervisor.beat)
+        for sender in self._senders:
+            supervisor.start(f"uplink {sender.status().name}", partial(self._send, sender))
+        self._choose_window()
+        self.buffer.seal_soon()
+
+    async def _end_parts(self) -> None:
+        """Buses finish the question under way, alarms get their time, then everything else ends."""
+        await self._supervisor.end(*(f"bus {bus.bus.name}" for bus in self._buses))
+        grace_s = 0.0 if self._supervisor.hurry.is_set() else SENDER_GRACE_S
+        self.buffer.seal_soon(0)
+        stopping = asyncio.ensure_future(self._stop_senders(grace_s))
+        hurry = asyncio.ensure_future(self._supervisor.hurry.wait())
+        await asyncio.wait((stopping, hurry), timeout=grace_s + 1, return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopping, hurry):
+            task.cancel()
+
+    async def _send(self, sender: Sender) -> None:
+        """The sender ends by itself only when it was stopped; then it waits here to be ended, and is not started again."""
+        await sender.run()
+        if self._supervisor.stop_requested.is_set():
+            await asyncio.get_running_loop().create_future()
+
+    async def _stop_senders(self, grace_s: float) -> None:
+        await asyncio.gather(*(sender.stop(grace_s) for sender in self._senders))
+
+    # -- the way of the data
+
+    def _read(self, reading: Reading) -> None:
+        """Called by a bus for every reading, on the loop: judged, stored with what changed by it, shown."""
+        changes = self.engine.evaluate(reading)
+        self.buffer.accept((reading,), changes.events, changes.states)
+        self.latest.put(reading)
+        guns = self._guns.get(reading.source.source_id)
+        if guns:
+            self._note_charging(reading, guns)
+        if changes.events:
+            self._choose_window()
+
+    def _accept(self, changes: Changes) -> None:
+        if changes:
+            self.buffer.accept((), changes.events, changes.states)
+            self._choose_window()
+
+    def _synced(self, _streams: frozenset[int]) -> None:
+        """Called on the writer's thread: there is something new to send."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake_senders)
+
+    def _wake_senders(self) -> None:
+        for sender in self._senders:
+            sender.wake()
+
+    def _note_charging(self, reading: Reading, guns: Sequence[int]) -> None:
+        source_id = reading.source.source_id
+        before = len(self._charging)
+        for position in guns:
+            if reading.values[position] == GUN_CHARGING:
+                self._charging.add((source_id, position))
+            else:
+                self._charging.discard((source_id, position))
+        if bool(before) != bool(self._charging):
+            self._choose_window()
+
+    def _choose_window(self) -> None:
+        """Decision D4: the shorter window while anything charges or an alarm is open."""
+        store = self._config.store
+        active = bool(self._charging) or bool(self.engine.open_alarms())
+        window_ms = round(1000 * (store.window_active_s if active else store.window_idle_s))
+        if window_ms != self._window_ms:
+            self._window_ms = window_ms
+            self.buffer.set_window_ms(window_ms)
+
+    # -- what time brings
+
+    async def _tick_rules(self) -> None:
+        while True:
+            now_ms = self.clock.mono_ms()
+            self._accept(self.engine.tick(now_ms, self.clock.wall_ms(now_ms), self.clock.trust))
+            due_ms = self.engine.next_due_ms()
+            next_ms = now_ms + RULES_TICK_MS_MAX
+            await self.clock.sleep_until(next_ms if due_ms is None else max(now_ms + 1, min(due_ms, next_ms)))
+
+    async def _look_at_clock(self) -> None:
+        while True:
+            step_ms = self.clock.look()
+            trust = read_clock_trust()
+            if step_ms or trust is not self.clock.trust:
+                self._tell_clock(step_ms, trust)
+            log.write_summaries()
+            await self.clock.sleep(CLOCK_LOOK_MS)
+
+    def _tell_clock(self, step_ms: int, trust: ClockTrust) -> None:
+        before, self.clock.trust = self.clock.trust, trust
+        _log.info("the wall clock: %s, was %s, stepped by %d ms", trust.word, before.word, step_ms)
+        self.buffer.accept((), [self._event("clock_step", {"step_ms": step_ms, "trust": trust.word, "before": before.word})])
+
+    def _event(self, kind: str, body: Mapping[str, object]) -> Event:
+        now_ms = self.clock.mono_ms()
+        return Event(kind, self.clock.wall_ms(now_ms), now_ms, self.clock.trust, None, body)
+
+
+def _gun_states(sources: Sequence[Source]) -> dict[int, tuple[int, ...]]:
+    """Source id to the positions of its connector states."""
+    positions = {
+        source.source_id: tuple(i for i, point in enumerate(source.points) if point.name.startswith("gun") and point.name.endswith(".state"))
+        for source in sources
+        if source.stream is Stream.TELEMETRY
+    }
+    return {source_id: found for source_id, found in positions.items() if found}

@@ -1,0 +1,217 @@
+"""From the store's batches to sealed messages and back to receipts, on whatever connection there is.
+
+    store ─► lanes ─► seal ─► link ─► broker ─► receiver
+      ▲                                            │
+      └────────── receipt (signed) ◄───────────────┘
+
+PUBACK frees the window, only the receipt moves what the store counts as delivered. Sealed at the last moment: a new key strands nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections.abc import Sequence
+
+from edgegw.block import pack
+from edgegw.config.model import Gateway, Uplink
+from edgegw.model import Batch, Stream
+from edgegw.uplink.condition import Condition
+from edgegw.uplink.envelope import BATCH, NO_IDENTITY, SCHEMA, EnvelopeError, Sealer
+from edgegw.uplink.faults import Fault
+from edgegw.uplink.keys import UplinkKeys
+from edgegw.uplink.lanes import Lane, Lanes
+from edgegw.uplink.mqtt import Link, LinkError, Opened
+from edgegw.uplink.outbox import Outbox
+from edgegw.uplink.receipts import Receipts
+
+logger = logging.getLogger("edgegw.uplink")
+
+# After a longer outage many gateways come back at once; their backlogs start spread over backlog_start_s_max.
+LONG_OUTAGE_S = 600.0
+# A slower PUBACK means that the link is full: backlog makes room for what is new.
+SLOW_PUBACK_S = 2.0
+# A denied publish stays denied until a person acts.
+REFUSED_PAUSE_S = 30.0
+# Batches sent in one go before receipts and deadlines are looked at again.
+_BURST_MAX = 32
+# MQTT's part of a PUBLISH beside topic and payload: fixed header 5, topic length 2, packet id 2, no properties 1.
+_PUBLISH_OVERHEAD_BYTES = 10
+_MQTT_FAILURE = 0x80
+# A success code of PUBACK: the broker has nobody to give the message to, and drops it. After a restart of a broker without memory that is a
+# receiver that comes back later than we do. Brokers that pass messages on by rules say it always; the first receipt shows that.
+_NOBODY_LISTENS = 0x10
+_PROBE_PAUSE_S_FIRST = 1.0
+
+
+class Delivery:
+    """What of one uplink outlives a connection. Its `on_...` are the link's listener."""
+
+    def __init__(self, uplink: Uplink, gateway: Gateway, keys: UplinkKeys, outbox: Outbox) -> None:
+        self._uplink = uplink
+        self._outbox = outbox
+        self._sealer = Sealer(gateway.identity, keys.cloud.seal, keys.own.sign)
+        self._announced: set[bytes] = set()
+        self._packet_bytes_max: int | None = None
+        self._link: Link | None = None
+        self.topic = f"egw/1/{gateway.identity}/"
+        self.lanes = Lanes()
+        self.receipts = Receipts(uplink.name, gateway.identity, keys.cloud, uplink.receipt_timeout_s)
+        self.condition = Condition(uplink.name)
+        self.news = asyncio.Event()
+        """Something happened that may let something be sent."""
+        self.refusal: Fault | None = None
+        """The broker denied a message on this connection."""
+        self.proven = False
+        """The broker took a message on this connection."""
+        self._probe_pause_s = _PROBE_PAUSE_S_FIRST
+        self.batches_sent = 0
+        self.bytes_sent = 0
+
+    # -- one connection
+
+    async def begin(self, link: Link, opened: Opened) -> None:
+        """A connection is up: the border between backlog and fresh is where the store stands now."""
+        spread_s = self._uplink.backlog_start_s_max if self.condition.outage_s > LONG_OUTAGE_S else 0.0
+        border = await self._outbox.newest_block_id([Stream.TELEMETRY])
+        backlog_at_s = time.monotonic() + random.uniform(0.0, spread_s)  # noqa: S311 - spreads load, no secret
+        self.lanes.begin(border, opened.receive_maximum, backlog_at_s, kept_session=opened.session_present)
+        self._link = link
+        self._packet_bytes_max = opened.maximum_packet_bytes
+        self._announced.clear()
+        self.refusal, self.proven = None, False
+        link.subscribe(self.topic + "d/ack")
+
+    async def work(self, link: Link, *, only_events: bool) -> float:
+        """Takes receipts, looks at deadlines, sends what the windows let through; returns when to look again at the latest. Raises LinkError."""
+        await self.receipts.take(self._outbox, self.lanes, self.condition)
+        self._check_deadlines(link)
+        for _ in range(_BURST_MAX):
+            lane = self.lanes.next_lane(time.monotonic(), "event" if only_events else None)
+            if lane is None:
+                starts = [lane.not_before_s for lane in self.lanes.lanes if lane.more and lane.not_before_s > time.monotonic()]
+                return min(starts, default=math.inf)
+            if not await self._send_from(link, lane):
+                return math.inf
+        return 0.0
+
+    def publish_status(self, link: Link, message: bytes, *, retain: bool) -> int:
+        """Publishes on topic `s`; returns the mid, which is in flight until its PUBACK."""
+        mid = link.publish(self.topic + "s", message, retain=retain)
+        self._has_sent(mid, message)
+        return mid
+
+    def _check_deadlines(self, link: Link) -> None:
+        oldest_s = self.lanes.oldest_in_flight_s()
+        if oldest_s is not None and time.monotonic() - oldest_s > self._uplink.puback_timeout_s:
+            what = f"{self._uplink.broker} acknowledges nothing for {self._uplink.puback_timeout_s:g} s"
+            raise LinkError(link.abort(Fault("E-MQTT-PUBACK", what, "look into the broker's log")))
+        for sent in self.receipts.to_resend(self.lanes, self.condition):
+            if sent.schema is not None:
+                self._announced.discard(sent.schema)
+            self.lanes.resend(sent)
+
+    # -- sending
+
+    async def _send_from(self, link: Link, lane: Lane) -> bool:
+        """The lane's next batch, or the schema that it needs first; False when a message must wait for room."""
+        lane.more = False  # before the question: what is stored meanwhile sets it again
+        batch = await self._outbox.next_batch(self._uplink.name, lane.streams, lane.after, lane.up_to)
+        if batch is None:
+            if not lane.more:
+                self.lanes.exhausted(lane)
+            return True
+        lane.more = True
+        if self.lanes.is_waiting(batch):
+            lane.after = batch.block_id
+            return True
+        if not self.lanes.has_room(len(batch.body)):
+            return False
+        if batch.schema is not None and batch.schema not in self._announced:
+            await self._announce(link, batch.schema)
+        else:
+            self._send_batch(link, lane, batch)
+        return True
+
+    def _send_batch(self, link: Link, lane: Lane, batch: Batch) -> None:
+        try:
+            message = self._sealer.seal(BATCH, batch.identity, batch.body)
+        except EnvelopeError as fault:
+            self._park(lane, batch, str(fault))
+            return
+        if not self._fits(message):
+            self._park(lane, batch, f"the broker takes at most {self._packet_bytes_max} bytes")
+            return
+        mid = link.publish(self.topic + lane.topic, message)
+        self._has_sent(mid, message, lane, batch)
+        self.batches_sent += 1
+        if lane.window == "backlog" and self._uplink.backlog_batches_per_s:
+            lane.not_before_s = max(lane.not_before_s, time.monotonic()) + 1.0 / self._uplink.backlog_batches_per_s
+
+    def _fits(self, message: bytes) -> bool:
+        """A broker that gets a larger packet than it takes hangs up, at every try again."""
+        return self._packet_bytes_max is None or len(message) + len(self.topic) + 1 + _PUBLISH_OVERHEAD_BYTES <= self._packet_bytes_max
+
+    def _park(self, lane: Lane, batch: Batch, why: str) -> None:
+        """Too large to travel on this connection: the queue moves on, the store keeps it."""
+        lane.after = batch.block_id
+        logger.error("uplink %s: E-MQTT-SIZE: %s of block %d stay here: %s", self._uplink.name, batch.identity, batch.block_id, why)
+
+    async def _announce(self, link: Link, schema: bytes) -> None:
+        """The schema document goes before the first batch that names it, once a connection."""
+        document = await self._outbox.schema_document(schema)
+        self._announced.add(schema)
+        if document is None:
+            logger.error("uplink %s: schema %s is not stored: the receiver will park its batches", self._uplink.name, schema.hex())
+            return
+        message = self._sealer.seal(SCHEMA, NO_IDENTITY, pack(document))
+        self._has_sent(link.publish(self.topic + "m", message), message)
+
+    def _has_sent(self, mid: int, message: bytes, lane: Lane | None = None, batch: Batch | None = None) -> None:
+        self.lanes.sent(mid, lane, batch, len(message), time.monotonic())
+        self.bytes_sent += len(message)
+
+    # -- what the link tells, on the event loop
+
+    def on_puback(self, mid: int, code: int) -> None:
+        now_s = time.monotonic()
+        if code >= _MQTT_FAILURE:
+            self.lanes.refused(mid, now_s + REFUSED_PAUSE_S)
+            self.refusal = Fault("E-MQTT-ACL", f"{self._uplink.broker} refuses our messages (0x{code:02X})", f"allow {self.topic}# there", "login")
+            self.condition.limp(self.refusal)
+        elif code == _NOBODY_LISTENS and self.receipts.hints_unheard and self.lanes.is_batch(mid):
+            self.proven = True
+            self._probe_later(mid, now_s)
+        else:
+            self.proven = True
+            if self.lanes.is_batch(mid):
+                self.lanes.probing, self._probe_pause_s = False, _PROBE_PAUSE_S_FIRST
+            took_s = self.lanes.acknowledged(mid, now_s)
+            if took_s is not None and took_s > SLOW_PUBACK_S:
+                self.lanes.hold("backlog", now_s + took_s)
+        self.news.set()
+
+    def _probe_later(self, mid: int, now_s: float) -> None:
+        self.lanes.unheard(mid, now_s)
+        self._announced.clear()
+        if not self.lanes.probing or not self.lanes.in_flight:
+            self.lanes.hold_all(now_s + self._probe_pause_s)
+            self._probe_pause_s = min(self._probe_pause_s * 2, max(_PROBE_PAUSE_S_FIRST, self._uplink.receipt_timeout_s))
+        self.lanes.probing = True
+        self.condition.limp(Fault("E-CLOUD-RECEIVER", "nobody listens to us at the broker", "look at the receiver and its topics"))
+
+    def on_suback(self, codes: Sequence[int]) -> None:
+        if any(code >= _MQTT_FAILURE for code in codes) and self._link is not None:
+            # Without receipts all that is sent would be sent for nothing.
+            self._link.abort(Fault("E-MQTT-ACL", f"{self._uplink.broker} denies {self.topic}d/ack", "allow the topic there", "login"))
+
+    def on_message(self, topic: str, payload: bytes) -> None:
+        if topic == self.topic + "d/ack":
+            self.receipts.arrive(payload)
+            self.news.set()
+
+    def on_closed(self) -> None:
+        self.news.set()

@@ -1,0 +1,113 @@
+"""How a connection to a broker is made: where it is, who we are, what we trust. Reads files, opens nothing."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from urllib.parse import urlsplit
+
+import msgspec
+
+from edgegw.errors import EXIT_USAGE, EdgegwError
+
+_DEFAULT_PORTS = {"mqtts": 8883, "mqtt": 1883}
+
+
+class Broker(msgspec.Struct, frozen=True):
+    """Where the broker is."""
+
+    host: str
+    port: int
+    tls: bool
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Login(msgspec.Struct, frozen=True):
+    """Everything that one connection needs to know."""
+
+    broker: Broker
+    client_id: str
+    ca_file: str
+    cert_file: str
+    cert_key_file: str
+    username: str
+    password: str | None
+    keepalive_s: int
+    connect_timeout_s: float
+    puback_timeout_s: float
+    will_topic: str
+    will: bytes
+    mqtt5: bool
+
+
+class TlsFilesError(Exception):
+    """Our own certificate files cannot be used: no fault of the broker, though both are SSLError."""
+
+
+def parse_broker(url: str) -> Broker:
+    """`mqtts://host[:port]`; `mqtt://` towards this machine only. Raises EdgegwError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    except ValueError as fault:
+        raise _no_broker(url) from fault
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or not port:
+        raise _no_broker(url)
+    if parts.scheme == "mqtt" and not _is_loopback(parts.hostname):
+        raise EdgegwError("E-CFG-BROKER", f'broker "{url}": without TLS only towards this machine itself', "write mqtts://", EXIT_USAGE)
+    return Broker(parts.hostname, port, parts.scheme == "mqtts")
+
+
+def _no_broker(url: str) -> EdgegwError:
+    return EdgegwError("E-CFG-BROKER", f'broker "{url}" is no mqtts://host:port', "write it as mqtts://broker.example:8883", EXIT_USAGE)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class TlsSocket(ssl.SSLSocket):
+    """Keeps the fault of the last read, which the MQTT client turns into "unspecified error", and closes after a failed handshake."""
+
+    fault: OSError | None = None
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature of ssl
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError as fault:
+            self.fault = fault
+            raise
+
+
+def tls_context(login: Login) -> ssl.SSLContext:
+    """Made anew for each connection, so that a renewed certificate is taken up. Verification cannot be switched off. Raises TlsFilesError."""
+    try:
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=login.ca_file or None)
+        if login.cert_file:
+            context.load_cert_chain(login.cert_file, login.cert_key_file or None, password=_no_password)
+    except (OSError, ValueError) as fault:
+        names = ", ".join(filter(None, (login.ca_file, login.cert_file, login.cert_key_file)))
+        raise TlsFilesError(f"{names}: {getattr(fault, 'strerror', None) or fault}") from fault
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = TlsSocket
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("the private key of the client certificate is encrypted")

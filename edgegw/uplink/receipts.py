@@ -1,0 +1,82 @@
+"""The cloud's receipts: taken in, proven, told to the store; and what is done when they stay away."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from edgegw.uplink.condition import Condition
+from edgegw.uplink.envelope import EnvelopeError, open_receipt
+from edgegw.uplink.faults import Fault
+from edgegw.uplink.keys import CloudPublic
+from edgegw.uplink.lanes import RESEND_PAUSE_S_MAX, Lanes, Sent
+from edgegw.uplink.outbox import Outbox
+
+logger = logging.getLogger("edgegw.uplink")
+
+# Receipts that wait to be told to the store; a lost one costs a resend, so the oldest goes.
+RECEIPTS_MAX = 64
+
+
+class Receipts:
+    """The receipts of one uplink."""
+
+    def __init__(self, uplink: str, gateway: str, cloud: CloudPublic, timeout_s: float) -> None:
+        self._uplink = uplink
+        self._gateway = gateway
+        self._cloud = cloud
+        self._timeout_s = timeout_s
+        self._arrived: deque[bytes] = deque(maxlen=RECEIPTS_MAX)
+        self._reasons_told: set[str] = set()
+        self._probe_at_s = 0.0
+        self._probe_pause_s = timeout_s
+        self.last_at_s: float | None = None
+        self.hints_unheard = True
+        """What the broker says of listeners is worth something: False once the cloud receipted what nobody was said to hear."""
+        self.taken = 0
+        self.refused = 0
+
+    def arrive(self, message: bytes) -> None:
+        self._arrived.append(message)
+
+    async def take(self, outbox: Outbox, lanes: Lanes, condition: Condition) -> None:
+        """Tells the store what the cloud has. What is forged, altered, for another gateway or of what was never sent changes nothing."""
+        while self._arrived:
+            message = self._arrived.popleft()
+            try:
+                receipt = open_receipt(message, self._gateway, self._cloud.verify)
+                await outbox.receipt(self._uplink, receipt.intervals)
+            except EnvelopeError as fault:
+                self._refuse(fault.reason, fault)
+            except ValueError as fault:
+                self._refuse("never sent", fault)
+            else:
+                if lanes.receipted(receipt.intervals):
+                    self.hints_unheard = lanes.probing = False
+                self.taken += 1
+                self.last_at_s = time.monotonic()
+                self._probe_at_s, self._probe_pause_s = 0.0, self._timeout_s
+                condition.healed("E-CLOUD-RECEIVER")
+
+    def _refuse(self, reason: str, fault: ValueError) -> None:
+        self.refused += 1
+        if reason not in self._reasons_told:
+            self._reasons_told.add(reason)
+            logger.warning("uplink %s: E-CLOUD-RECEIPT: receipt refused (%s); more of this kind are only counted", self._uplink, fault)
+
+    def to_resend(self, lanes: Lanes, condition: Condition) -> Iterable[Sent]:
+        """What must be sent again. While nothing at all comes back it is one batch, ever more rarely, not all of them."""
+        now_s = time.monotonic()
+        for sent in lanes.overdue(now_s, self._timeout_s):
+            if self._heard_since(sent):
+                yield sent
+            elif now_s >= self._probe_at_s:
+                self._probe_at_s = now_s + self._probe_pause_s
+                self._probe_pause_s = min(self._probe_pause_s * 2, max(self._timeout_s, RESEND_PAUSE_S_MAX))
+                condition.limp(Fault("E-CLOUD-RECEIVER", "the broker takes our batches, but no receipt comes back", "look at the receiver and its keys"))
+                yield sent
+
+    def _heard_since(self, sent: Sent) -> bool:
+        return self.last_at_s is not None and sent.acked_at_s is not None and self.last_at_s > sent.acked_at_s

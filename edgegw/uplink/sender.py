@@ -1,0 +1,236 @@
+"""One uplink: connects, delivers, connects again, and says goodbye. Everything runs on the event loop, the connection's thread apart.
+
+Deadlines towards the broker are real time, also where a simulated clock runs faster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import secrets
+import time
+
+import msgspec
+
+from edgegw.clock import Clock
+from edgegw.config.model import Gateway, Uplink
+from edgegw.model import ClockTrust
+from edgegw.uplink import faults
+from edgegw.uplink.delivery import Delivery
+from edgegw.uplink.faults import Fault
+from edgegw.uplink.keys import UplinkKeys
+from edgegw.uplink.login import Login, parse_broker
+from edgegw.uplink.mqtt import Link, LinkError, Opened
+from edgegw.uplink.outbox import Outbox
+
+# The status "offline" may take this long to be acknowledged, and the goodbye as long again.
+_GOODBYE_S = 1.0
+# Upper bound of any wait of the loop: deadlines are looked at this often.
+_LOOK_S_MAX = 1.0
+_TRUSTED = (ClockTrust.SYNCHRONISED, ClockTrust.CORRECTED)
+
+
+class UplinkStatus(msgspec.Struct, frozen=True):
+    """What `edgegw status` shows of an uplink."""
+
+    name: str
+    state: str
+    """connecting, connected, waiting (for the next attempt), stopped"""
+    connected: bool
+    error_id: str
+    error: str
+    next_step: str
+    last_receipt_s: float | None
+    """Age of the last good receipt."""
+    in_flight: int
+    unreceipted: int
+    batches_sent: int
+    bytes_sent: int
+    receipts: int
+    receipts_refused: int
+    connections: int
+
+
+class Sender:
+    """One uplink. `run` until cancelled or stopped; `wake` when something is stored."""
+
+    def __init__(self, uplink: Uplink, gateway: Gateway, keys: UplinkKeys, outbox: Outbox, clock: Clock) -> None:
+        self._uplink = uplink
+        self._clock = clock
+        self._password = keys.password
+        self._broker = parse_broker(uplink.broker)
+        self._client_id = uplink.client_id or f"egw-{gateway.identity.replace('/', '-')}"
+        self._delivery = Delivery(uplink, gateway, keys, outbox)
+        self._condition = self._delivery.condition
+        self._state = "connecting"
+        self._link: Link | None = None
+        self._connect_sent_at_s = -math.inf
+        self._connections = 0
+        self._mqtt5 = True
+        self._mqtt5_refused = False
+        self._stop_at_s: float | None = None
+        self._ended = asyncio.Event()
+
+    # -- what others call
+
+    async def run(self) -> None:
+        """Connects, sends, connects again; returns after `stop`. No fault of link or broker ends it."""
+        try:
+            while self._stop_at_s is None:
+                await self._one_connection()
+        finally:
+            self._state = "stopped"
+            if self._link is not None:
+                await self._link.close(0.0)
+            self._ended.set()
+
+    def wake(self) -> None:
+        """Something new is stored. Call on the event loop."""
+        self._delivery.lanes.wake()
+        self._delivery.news.set()
+
+    async def stop(self, grace_s: float) -> None:
+        """Sends what events there are for at most `grace_s`, says offline, disconnects. Returns when `run` has ended."""
+        self._stop_at_s = time.monotonic() + grace_s
+        self._delivery.news.set()
+        if self._state == "connecting" and self._link is not None:
+            self._link.abort(faults.lost(str(self._broker), "stopped"))
+        await self._ended.wait()
+
+    def status(self) -> UplinkStatus:
+        delivery, fault = self._delivery, self._condition.fault
+        heard_at_s = delivery.receipts.last_at_s
+        return UplinkStatus(
+            name=self._uplink.name,
+            state=self._state,
+            connected=self._state == "connected",
+            error_id=fault.message_id if fault else "",
+            error=fault.text if fault else "",
+            next_step=fault.next_step if fault else "",
+            last_receipt_s=None if heard_at_s is None else time.monotonic() - heard_at_s,
+            in_flight=len(delivery.lanes.in_flight),
+            unreceipted=len(delivery.lanes.waiting),
+            batches_sent=delivery.batches_sent,
+            bytes_sent=delivery.bytes_sent,
+            receipts=delivery.receipts.taken,
+            receipts_refused=delivery.receipts.refused,
+            connections=self._connections,
+        )
+
+    # -- one connection after the other
+
+    async def _one_connection(self) -> None:
+        session = secrets.token_hex(4)
+        self._state = "connecting"
+        link = self._link = Link(self._login(session), self._delivery, clock_trusted=self._clock.trust in _TRUSTED)
+        try:
+            opened = await link.open()
+            await self._serve(link, opened, session)
+        except LinkError as ended:
+            fault = self._meaning(await link.why(ended))
+            self._choose_version(fault)
+            self._condition.lost(fault)
+        await link.close(0.0 if self._stop_at_s is None else _GOODBYE_S)
+        self._connect_sent_at_s = link.connect_sent_at_s or self._connect_sent_at_s
+        if self._stop_at_s is None:
+            self._state = "waiting"
+            await self._pause(link)
+
+    async def _serve(self, link: Link, opened: Opened, session: str) -> None:
+        """From CONNACK to the end. Raises LinkError when the connection is lost."""
+        await self._delivery.begin(link, opened)
+        self._state = "connected"
+        self._connections += 1
+        self._delivery.publish_status(link, self._status_message("online", session), retain=opened.retain)
+        while not self._is_finished():
+            self._delivery.news.clear()
+            until_s = await self._delivery.work(link, only_events=self._stop_at_s is not None)
+            self._check(link)
+            if self._delivery.proven and self._condition.lost_at_s is not None:
+                self._condition.connected(f"{self._broker} (MQTT {'5' if self._mqtt5 else '3.1.1'})")
+            await self._wait(until_s)
+        self._check(link)
+        await self._say_offline(link, session, retain=opened.retain)
+
+    async def _say_offline(self, link: Link, session: str, *, retain: bool) -> None:
+        """Publishes the status and waits for its PUBACK. Where the window is full of what the broker does not take, the will says it."""
+        if not self._delivery.lanes.has_slot:
+            link.abort(faults.lost(str(self._broker), "closed by us"))
+            return
+        mid = self._delivery.publish_status(link, self._status_message("offline", session), retain=retain)
+        goodbye_at_s = time.monotonic() + _GOODBYE_S
+        while mid in self._delivery.lanes.in_flight and time.monotonic() < goodbye_at_s:
+            self._delivery.news.clear()
+            self._check(link)
+            await self._wait(goodbye_at_s)
+
+    def _meaning(self, fault: Fault) -> Fault:
+        """Some brokers hang up on what they deny (mosquitto 2.0.11, sometimes before its PUBACK is read): that is no lost link."""
+        if fault.message_id != "E-NET-LOST" or self._state != "connected" or self._delivery.proven:
+            return fault
+        known = self._condition.fault
+        if known is not None and known.message_id == "E-MQTT-ACL":
+            return known
+        return self._delivery.refusal or Fault(fault.message_id, fault.text, fault.next_step, "login")
+
+    def _check(self, link: Link) -> None:
+        if link.closed:
+            raise LinkError(link.fault or faults.lost(str(self._broker), "closed"))
+
+    def _is_finished(self) -> bool:
+        if self._stop_at_s is None:
+            return False
+        lanes = self._delivery.lanes
+        return time.monotonic() >= self._stop_at_s or (lanes.is_empty("event") and lanes.has_slot)
+
+    def _choose_version(self, fault: Fault) -> None:
+        """Some brokers of MQTT 3.1.1 refuse a CONNECT of version 5 with a code, which is remembered; some hang up, then the versions take turns."""
+        if fault.message_id == "E-MQTT-VERSION":
+            self._mqtt5_refused = self._mqtt5_refused or self._mqtt5
+            self._mqtt5 = not self._mqtt5_refused
+        elif fault.message_id == "E-MQTT-HANGUP":
+            self._mqtt5 = not self._mqtt5 and not self._mqtt5_refused
+        elif self._state == "connected":
+            self._mqtt5 = not self._mqtt5_refused
+
+    async def _pause(self, link: Link) -> None:
+        """Until the next attempt is due and the last one's thread is gone: one that hangs in the resolver is never joined by a second."""
+        now_s = time.monotonic()
+        pace = "network" if self._condition.fault is None else self._condition.fault.pace
+        delay_s = faults.retry_delay_s(pace, self._condition.in_row, self._condition.outage_s, now_s - self._connect_sent_at_s)
+        while self._stop_at_s is None and (link.is_alive or time.monotonic() < now_s + delay_s):
+            self._delivery.news.clear()
+            await self._wait(now_s + delay_s)
+
+    async def _wait(self, until_s: float) -> None:
+        """Until something happens, until `until_s`, or until deadlines are due for a look."""
+        timeout_s = max(0.0, min(until_s - time.monotonic(), _LOOK_S_MAX))
+        try:
+            await asyncio.wait_for(self._delivery.news.wait(), timeout_s or 0.001)
+        except TimeoutError:
+            return
+
+    # -- who we are
+
+    def _login(self, session: str) -> Login:
+        uplink = self._uplink
+        return Login(
+            broker=self._broker,
+            client_id=self._client_id,
+            ca_file=uplink.ca_file,
+            cert_file=uplink.cert_file,
+            cert_key_file=uplink.cert_key_file,
+            username=uplink.username,
+            password=self._password,
+            keepalive_s=uplink.keepalive_s,
+            connect_timeout_s=uplink.connect_timeout_s,
+            puback_timeout_s=uplink.puback_timeout_s,
+            will_topic=self._delivery.topic + "s",
+            will=self._status_message("offline", session),
+            mqtt5=self._mqtt5,
+        )
+
+    def _status_message(self, state: str, session: str) -> bytes:
+        """The same `sid` in the will: a late will of an older connection is known by it."""
+        return json.dumps({"state": state, "sid": session, "ts": self._clock.wall_ms()}).encode()

@@ -1,0 +1,311 @@
+"""Sender and receiver over a real mosquitto with mutual TLS: everything once, whatever goes away in between."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from edgegw.model import ClockTrust, Event, Identity
+from edgegw.uplink.envelope import Receipt, sign_receipt
+from edgegw.uplink.keys import load_cloud_keys
+from tests.uplink_rig import EPOCH, IDENTITY, MemoryOutbox, Place, alarm, block, event_batch, log_of, no_thread_left, place, running, until, wait_for
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def here(tmp_path):
+    with no_thread_left(), place(tmp_path) as made:
+        yield made
+
+
+def backlog(count: int, rows: int = 20) -> MemoryOutbox:
+    outbox = MemoryOutbox()
+    outbox.add(*[block(number, 1 + (number - 1) * rows, rows) for number in range(1, count + 1)])
+    return outbox
+
+
+def stored(here: Place) -> tuple[int, int]:
+    """(rows, wrong rows) in the receiver's database."""
+    wrong = "point = 'phase_voltage.a' AND abs(value - (2200 + seq) / 10.0) > 1e-9"
+    ((rows, bad),) = here.rows(f"SELECT count(*), coalesce(sum({wrong}), 0) FROM readings")
+    return rows, bad
+
+
+def test_everything_arrives_once_and_events_first(here):
+    """
+    A backlog, an alarm of the outage and energy arrive once each, the alarm first, energy before telemetry, with a schema document before all blocks.
+    """
+    outbox = backlog(30)
+    outbox.add(block(31, 1, 20, stream=2), event_batch(1, 1, [alarm(1), alarm(2)]))
+    here.start_broker()
+    here.start_receiver()
+    sender = here.sender(outbox)
+
+    async def body() -> None:
+        await until(lambda: not outbox.open)
+        outbox.add(block(40, 601, 20))
+        sender.wake()
+        await until(lambda: not outbox.open)
+
+    asyncio.run(running(sender, body))
+    assert (620 * 3 + 20 * 3, 0) == stored(here)
+    assert ["e", "n", *["h"] * 30, "t"] == [kind for (kind,) in here.rows("SELECT topic_kind FROM batches ORDER BY arrival")]
+    assert [("0123456789abcdef", 1, 1), ("0123456789abcdef", 1, 2)] == here.rows("SELECT epoch, stream, seq FROM events ORDER BY seq")
+    assert [] == here.rows("SELECT reason FROM refused")
+    assert ("stopped", "", 0, 0) == (sender.status().state, sender.status().error_id, sender.status().in_flight, sender.status().unreceipted)
+
+
+def test_a_broker_that_goes_and_comes_back_loses_nothing(here, caplog):
+    """
+    The broker is stopped in the middle of a backlog and started again: everything arrives once, with one log line for each change.
+    """
+    caplog.set_level(logging.INFO, "edgegw.uplink")
+    outbox = backlog(60)
+    here.start_broker()
+    here.start_receiver()
+    sender = here.sender(outbox, backlog_batches_per_s=40.0)
+    back: list[float] = []
+
+    async def body() -> None:
+        await until(lambda: 5 < sum((batch not in outbox.open) for batch in outbox.batches))
+        here.stop_broker()
+        await until(lambda: sender.status().error_id == "E-NET-REFUSED")
+        outbox.add(event_batch(1, 1, [alarm(1)]))
+        sender.wake()
+        await asyncio.to_thread(here.start_broker)
+        started = time.monotonic()
+        await until(lambda: sender.status().connected)
+        back.append(time.monotonic() - started)
+        await until(lambda: not outbox.open)
+
+    asyncio.run(running(sender, body))
+    assert back[0] < 7.0
+    assert (1200 * 3, 0) == stored(here)
+    after = [kind for (kind,) in here.rows("SELECT topic_kind FROM batches WHERE arrival >= (SELECT arrival FROM batches WHERE topic_kind = 'e')")]
+    assert ["e", "h", "h"] == after[:3]
+    assert 1 == len(log_of(caplog, "uplink cloud: E-NET-REFUSED"))
+    assert 2 == len(log_of(caplog, "connected to"))
+
+
+def test_a_receiver_that_dies_loses_nothing(here):
+    """
+    The receiver is killed in the middle of a backlog and started again: every reading is stored once.
+    """
+    outbox = backlog(60)
+    here.start_broker()
+    here.start_receiver_process()
+    sender = here.sender(outbox, backlog_batches_per_s=100.0, receipt_timeout_s=1.0)
+
+    async def body() -> None:
+        await until(lambda: 3 < sum((batch not in outbox.open) for batch in outbox.batches))
+        here.kill_receiver_process()
+        await asyncio.to_thread(here.start_receiver_process)
+        await until(lambda: not outbox.open)
+
+    asyncio.run(running(sender, body))
+    here.kill_receiver_process()
+    assert (1200 * 3, 0) == stored(here)
+    assert [(3, 1, 1200)] == here.rows("SELECT stream, first, last FROM settled")
+
+
+def test_without_a_receiver_batches_wait_and_are_sent_again(here, caplog):
+    """
+    While the broker takes batches and no receipt comes, the state says so; when a receiver comes, everything is delivered.
+    """
+    caplog.set_level(logging.INFO, "edgegw.uplink")
+    outbox = backlog(5)
+    here.start_broker()
+    sender = here.sender(outbox, receipt_timeout_s=0.5)
+
+    async def body() -> None:
+        await until(lambda: sender.status().error_id == "E-CLOUD-RECEIVER")
+        assert sender.status().connected
+        assert 5 == len(outbox.open)
+        await asyncio.to_thread(here.start_receiver)
+        await until(lambda: not outbox.open)
+        await until(lambda: sender.status().error_id == "")
+
+    asyncio.run(running(sender, body))
+    assert (100 * 3, 0) == stored(here)
+    assert ["uplink cloud: E-CLOUD-RECEIVER is over"] == log_of(caplog, "E-CLOUD-RECEIVER")[1:]
+
+
+def test_repeats_are_ignored_by_the_receiver(here):
+    """
+    When the store forgets its receipts, everything is sent again, stored once, and receipted again.
+    """
+    outbox = backlog(10)
+    here.start_broker()
+    here.start_receiver()
+    sender = here.sender(outbox)
+
+    async def body() -> None:
+        await until(lambda: not outbox.open)
+
+    asyncio.run(running(sender, body))
+    outbox.receipted.clear()
+    sender = here.sender(outbox)
+    asyncio.run(running(sender, body))
+    assert (200 * 3, 0) == stored(here)
+    assert [(10, 200), (10, 0)] == here.rows("SELECT count(*), sum(new) FROM batches GROUP BY new = 0 ORDER BY 2 DESC")
+
+
+def test_forged_receipts_change_nothing(here, caplog):
+    """
+    Receipts that are forged, altered, for another gateway or of what was never sent are refused and counted, and told once for each kind.
+    """
+    outbox = backlog(3)
+    cloud = load_cloud_keys(here.directory / "cloud").sign
+    everything = (Identity(EPOCH, 3, 1, 60),)
+    good = sign_receipt(Receipt(IDENTITY, 1, everything), cloud)
+    forged = [
+        sign_receipt(Receipt(IDENTITY, 1, everything), Ed25519PrivateKey.generate()),
+        good[:-1] + bytes([good[-1] ^ 1]),
+        sign_receipt(Receipt("op/st/other", 1, everything), cloud),
+        sign_receipt(Receipt(IDENTITY, 1, (Identity(EPOCH, 3, 1, 61),)), cloud),
+        sign_receipt(Receipt(IDENTITY, 1, (Identity(77, 3, 1, 1),)), cloud),
+        b"",
+    ]
+    here.start_broker()
+    seen = here.listen("egw/#")
+    sender = here.sender(outbox)
+
+    async def body() -> None:
+        await until(lambda: sender.status().batches_sent == 3)
+        for number, message in enumerate([*forged, *forged], 1):
+            await asyncio.to_thread(here.publish, f"egw/1/{IDENTITY}/d/ack", message)
+            await until(lambda number=number: sender.status().receipts_refused == number)
+        assert 3 == len(outbox.open)
+        await asyncio.to_thread(here.publish, f"egw/1/{IDENTITY}/d/ack", good)
+        await until(lambda: not outbox.open)
+
+    asyncio.run(running(sender, body))
+    seen.close()
+    assert (12, 1) == (sender.status().receipts_refused, sender.status().receipts)
+    assert ["form", "gateway", "never sent", "signature", "signer"] == sorted(
+        {reason for reason in ("form", "gateway", "signature", "signer") if any(f"({reason}:" in text for text in log_of(caplog, "E-CLOUD-RECEIPT"))}
+        | {"never sent"}
+    )
+    assert 5 == len(log_of(caplog, "E-CLOUD-RECEIPT"))
+
+
+def test_receipts_that_may_not_be_read_are_told(here):
+    """
+    A broker that keeps the receipts from us without a word shows as a receiver that does not answer.
+    """
+    acl = here.directory / "acl"
+    acl.write_text(f"topic write egw/1/{IDENTITY}/#\ntopic read egw/1/{IDENTITY}/h\n")
+    acl.chmod(0o600)
+    here.start_broker(f"acl_file {acl}")
+    seen = here.listen(f"egw/1/{IDENTITY}/h")
+    sender = here.sender(backlog(1), receipt_timeout_s=0.3)
+
+    async def body() -> None:
+        await until(lambda: sender.status().error_id == "E-CLOUD-RECEIVER")
+
+    asyncio.run(running(sender, body))
+    seen.close()
+    assert (0, 1) == (sender.status().receipts, sender.status().connections)
+
+
+def test_a_broker_that_denies_and_hangs_up_is_not_hurried(here):
+    """
+    A broker that denies our messages and hangs up is a refusal, not a lost link: the next attempt takes its time and nothing is lost.
+    """
+    acl = here.directory / "acl"
+    acl.write_text(f"topic read egw/1/{IDENTITY}/d/ack\n")
+    acl.chmod(0o600)
+    here.start_broker(f"acl_file {acl}")
+    outbox = backlog(1)
+    sender = here.sender(outbox)
+
+    async def body() -> None:
+        await until(lambda: sender.status().state == "waiting")
+        assert "login" == sender._condition.fault.pace
+
+    asyncio.run(running(sender, body))
+    assert 1 == len(outbox.open)
+
+
+def test_the_status_says_only_the_state(here):
+    """
+    The retained status holds state, session and time and nothing else; it is online while connected, offline after a stop, and offline by the
+    will after a death, with the session of the connection that died.
+    """
+    here.start_broker()
+    sender = here.sender(MemoryOutbox())
+    seen = here.listen(f"egw/1/{IDENTITY}/s")
+
+    async def body() -> None:
+        await until(lambda: seen.texts)
+        await until(lambda: sender.status().connected)
+
+    asyncio.run(running(sender, body))
+    wait_for(lambda: len(seen.texts) == 2)
+    sender = here.sender(MemoryOutbox())
+
+    async def die() -> None:
+        task = asyncio.create_task(sender.run())
+        await until(lambda: len(seen.texts) == 3)
+        sender._link._socket.close()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(die())
+    wait_for(lambda: len(seen.texts) == 4)
+    seen.close()
+    said = [json.loads(text) for text in seen.texts]
+    assert ["online", "offline", "online", "offline"] == [message["state"] for message in said]
+    assert {("sid", "state", "ts")} == {tuple(sorted(message)) for message in said}
+    assert (said[0]["sid"], said[2]["sid"]) == (said[1]["sid"], said[3]["sid"])
+    assert said[0]["sid"] != said[2]["sid"]
+
+
+def test_an_outsider_sees_no_name_and_no_value(here):
+    """
+    No payload at the broker holds a device, a point or a text of the station.
+    """
+    outbox = backlog(3)
+    outbox.add(event_batch(1, 1, [alarm(1)]))
+    here.start_broker()
+    here.start_receiver()
+    seen = here.listen("egw/#")
+    sender = here.sender(outbox)
+
+    async def body() -> None:
+        await until(lambda: not outbox.open)
+
+    asyncio.run(running(sender, body))
+    wait_for(lambda: len(seen.payloads) >= 8)
+    seen.close()
+    everything = b"".join(seen.payloads)
+    assert [] == [word for word in (b"meter-07", b"phase_voltage", b"active_power", b"pile-03", b"over-temperature", b"electrical") if word in everything]
+    assert {"e", "m", "h", "s", "ack"} == {topic.rsplit("/", 1)[1] for topic in seen.topics}
+
+
+def test_a_small_packet_limit_parks_and_moves_on(here, caplog):
+    """
+    A batch larger than the broker's packets stays in the store and is told; what fits goes on.
+    """
+    outbox = MemoryOutbox()
+    noise = Event("noise", 1, 1, ClockTrust.HELD, None, {"raw": random.Random(645).randbytes(2000)})
+    outbox.add(event_batch(1, 1, [noise]), event_batch(2, 2, [alarm(1)]), block(3, 1, 2))
+    here.start_broker("max_packet_size 700")
+    here.start_receiver()
+    sender = here.sender(outbox)
+
+    async def body() -> None:
+        await until(lambda: len(outbox.open) == 1)
+        assert "" == sender.status().error_id
+        assert 1 == sender.status().connections
+
+    asyncio.run(running(sender, body))
+    assert [1] == [batch.block_id for batch in outbox.open]
+    assert 1 <= len(log_of(caplog, "E-MQTT-SIZE"))

@@ -1,0 +1,134 @@
+"""The published vectors, opened here and by a second decoder in another language."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from edgegw.block import decode_block, decode_events, decode_schema, encode_block, encode_events, pack, unpack
+from edgegw.model import ClockTrust, Event, Identity, Quality, Reading
+from edgegw.uplink.envelope import BATCH, NO_IDENTITY, SCHEMA, Receipt, Sealer, check_signature, open_receipt, open_sealed, sign_receipt, take_apart
+from tests.uplink_rig import DOCUMENT, EPOCH, IDENTITY, SOURCE, alarm, readings
+from tests.uplink_rig import SCHEMA as SCHEMA_HASH
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "uplink"
+VECTORS = ["readings", "events", "schema", "receipt"]
+RECIPIENT = X25519PrivateKey.from_private_bytes(bytes(range(32)))
+SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
+CLOUD = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
+
+
+def vector(kind: str) -> dict:
+    return json.loads((GOLDEN / f"{kind}.json").read_text(encoding="utf-8"))
+
+
+def rows_as_json(packed: bytes, first: int) -> list:
+    return [
+        [row.seq, row.source_id, row.read_at_ms, list(row.values), [int(row.quality.get(i, 0)) for i in range(3)]] for row in decode_block(packed, first)[1]
+    ]
+
+
+def open_here(case: dict) -> dict:
+    message = bytes.fromhex(case["message"])
+    signer = Ed25519PublicKey.from_public_bytes(bytes.fromhex(case["signer_public"]))
+    if case["kind"] == "receipt":
+        receipt = open_receipt(message, IDENTITY, signer)
+        return {"gateway": receipt.gateway, "at": receipt.at_ms, "intervals": [[f"{i.epoch:016x}", i.stream, i.first, i.last] for i in receipt.intervals]}
+    sealed = take_apart(message)
+    context = case["context"].encode()
+    check_signature(sealed, context, signer)
+    packed = open_sealed(sealed, context, X25519PrivateKey.from_private_bytes(bytes.fromhex(case["recipient_private"])))
+    assert case["plain"] == packed.hex()
+    identity = sealed.identity
+    opened = {"gateway": sealed.gateway, "epoch": f"{identity.epoch:016x}", "stream": identity.stream, "first": identity.first, "last": identity.last}
+    if case["kind"] == "readings":
+        schema, rows = decode_block(packed, identity.first)
+        return opened | {"schema": schema.hex(), "clock": int(rows[0].clock), "rows": rows_as_json(packed, identity.first)}
+    if case["kind"] == "events":
+        return opened | {"content": [[e.at_ms, e.mono_ms, int(e.clock), e.kind, e.device, dict(e.body)] for e in decode_events(packed)]}
+    sources = decode_schema(unpack(packed)).values()
+    content = [[s.source_id, s.device, s.device_class, s.period_ms, [[p.name, p.decimals, p.unit] for p in s.points]] for s in sources]
+    return opened | {"content": content}
+
+
+def open_with_node(case: dict) -> dict:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    done = subprocess.run([node, str(GOLDEN / "open.mjs")], input=json.dumps(case), capture_output=True, text=True, timeout=30, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    return json.loads(done.stdout)
+
+
+def make(kind: str) -> dict:
+    """A vector of today's code, with the keys of the published ones."""
+    keys = {"signer_public": SIGNER.public_key().public_bytes_raw().hex(), "recipient_private": RECIPIENT.private_bytes_raw().hex()}
+    sealer = Sealer(IDENTITY, RECIPIENT.public_key(), SIGNER)
+    if kind == "receipt":
+        receipt = Receipt(IDENTITY, 1_800_000_100_000, (Identity(EPOCH, 3, 1, 4), Identity(EPOCH, 3, 9, 70_000), Identity(2**64 - 1, 1, 1, 1)))
+        case = {"message": sign_receipt(receipt, CLOUD).hex(), "signer_public": CLOUD.public_key().public_bytes_raw().hex()}
+    else:
+        context, identity, packed = {
+            "readings": (BATCH, Identity(EPOCH, 3, 501, 506), encode_block(SCHEMA_HASH, mixed())),
+            "events": (BATCH, Identity(EPOCH, 1, 1, 2), encode_events([alarm(1), Event("clock", 5, 6, ClockTrust.CORRECTED, None, {"offset": -3_600_000})])),
+            "schema": (SCHEMA, NO_IDENTITY, pack(DOCUMENT)),
+        }[kind]
+        case = keys | {"context": context.decode(), "plain": packed.hex(), "message": sealer.seal(context, identity, packed).hex()}
+    case = {"kind": kind} | case
+    return case | {"opened": open_here(case)}
+
+
+def mixed() -> list[Reading]:
+    """Readings with every kind of column: differences, a constant, literals, holes and qualities."""
+    plain = readings(3)
+    failed = Reading(SOURCE, 1_800_000_003_007, 3007, ClockTrust.SYNCHRONISED, (None, None, None), dict.fromkeys(range(3), Quality.OFFLINE))
+    suspect = Reading(SOURCE, 1_800_000_004_000, 4000, ClockTrust.SYNCHRONISED, (9999, None, 1.5), {0: Quality.SUSPECT, 1: Quality.BAD})
+    late = Reading(SOURCE, 1_800_000_005_000, 5000, ClockTrust.SYNCHRONISED, (-5, 2**40, 0), {2: Quality.LATE})
+    return [*plain, failed, suspect, late]
+
+
+@pytest.mark.parametrize("kind", VECTORS)
+def test_published_vectors_open(kind):
+    """
+    What was sealed when the format was published opens today to the same content.
+    """
+    assert vector(kind)["opened"] == open_here(vector(kind))
+
+
+@pytest.mark.parametrize("kind", VECTORS)
+def test_a_second_decoder_opens_the_published_vectors(kind):
+    """
+    A decoder written from the documentation in another language finds the same content in the published vectors.
+    """
+    assert vector(kind)["opened"] == open_with_node(vector(kind))
+
+
+@pytest.mark.parametrize("kind", VECTORS)
+def test_a_second_decoder_opens_what_is_sealed_now(kind):
+    """
+    A decoder written from the documentation in another language finds the same content in a message sealed a moment ago.
+    """
+    case = make(kind)
+    assert case["opened"] == open_with_node(case)
+
+
+def test_a_second_decoder_refuses_an_altered_message():
+    """
+    The second decoder does verify: a message with one altered byte does not pass it.
+    """
+    case = vector("readings")
+    message = bytearray.fromhex(case["message"])
+    message[len(message) // 2] ^= 1
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    done = subprocess.run(
+        [node, str(GOLDEN / "open.mjs")], input=json.dumps(case | {"message": message.hex()}), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (1, "signature\n") == (done.returncode, done.stderr)
