@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -30,7 +31,7 @@ from edgegw.drivers.profile import load_profile
 from edgegw.errors import EXIT_OK, EXIT_USAGE
 from edgegw.live import Live
 from edgegw.model import ClockTrust, Event, Reading, Source, Stream
-from edgegw.rules.engine import Changes, Engine
+from edgegw.rules.engine import NO_CHANGES, Changes, Engine
 from edgegw.supervise import Notifier, Supervisor
 from edgegw.uplink.keys import UplinkKeys, load_uplink_keys
 from edgegw.uplink.sender import Sender
@@ -44,8 +45,10 @@ SENDER_GRACE_S = 5.0
 CLOCK_LOOK_MS = 1000
 # Rules are looked at this often even when no delay runs, so that a new due time is never far away.
 RULES_TICK_MS_MAX = 500
-# A bus whose loop has not turned for this long hangs in a call that never returns.
+# A bus whose loop has not turned for this long, or for what its configured waits take if that is longer, hangs in a call that never returns.
 BUS_CHECKPOINT_MS = 30_000
+# Without its writer the store takes nothing more: the service is started anew.
+STORE_CHECKPOINT_MS = 5_000
 # A connector in this state charges: readings are sent in the shorter window (docs/points.md, gun state).
 GUN_CHARGING = 3
 
@@ -65,6 +68,9 @@ def run(config_path: Path, json_log: bool = False, verbose: int = 0) -> int:  # 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(daemon.live())
     finally:
+        # The end has come so far that nothing is left to hurry: a second signal must not kill what the loop no longer hears.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         daemon.buffer.close()
         log.write_summaries()
     return EXIT_OK
@@ -160,7 +166,8 @@ class Daemon:
         supervisor = self._supervisor
         for bus in self._buses:
             supervisor.start(f"bus {bus.bus.name}", bus.run)
-            supervisor.watch(f"bus {bus.bus.name}", lambda bus=bus: bus.checkpoint_ms, BUS_CHECKPOINT_MS)  # type: ignore[misc]
+            supervisor.watch(f"bus {bus.bus.name}", lambda bus=bus: bus.checkpoint_ms, max(BUS_CHECKPOINT_MS, bus.turn_ms_max))  # type: ignore[misc]
+        supervisor.watch("store", lambda: self.buffer.checkpoint_ms, STORE_CHECKPOINT_MS)
         supervisor.start("clock", self._look_at_clock)
         supervisor.start("rules", self._tick_rules)
         supervisor.start("watchdog", supervisor.beat)
@@ -193,7 +200,8 @@ class Daemon:
 
     def _read(self, reading: Reading) -> None:
         """Called by a bus for every reading, on the loop: judged, stored with what changed by it, shown."""
-        changes = self.engine.evaluate(reading)
+        # A fault in a rule must cost neither the reading nor the bus.
+        changes = self._supervisor.guard("rules", partial(self.engine.evaluate, reading)) or NO_CHANGES
         self.buffer.accept((reading,), changes.events, changes.states)
         self.latest.put(reading)
         guns = self._guns.get(reading.source.source_id)
@@ -207,14 +215,14 @@ class Daemon:
             self.buffer.accept((), changes.events, changes.states)
             self._choose_window()
 
-    def _synced(self, _streams: frozenset[int]) -> None:
+    def _synced(self, streams: frozenset[int]) -> None:
         """Called on the writer's thread: there is something new to send."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake_senders)
+            self._loop.call_soon_threadsafe(self._wake_senders, streams)
 
-    def _wake_senders(self) -> None:
+    def _wake_senders(self, streams: frozenset[int]) -> None:
         for sender in self._senders:
-            sender.wake()
+            sender.wake(streams)
 
     def _note_charging(self, reading: Reading, guns: Sequence[int]) -> None:
         source_id = reading.source.source_id

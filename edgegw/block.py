@@ -35,6 +35,8 @@ INFLATED_BYTES_MAX = 4 * 1024 * 1024
 VALUES_MAX = 100_000
 _NESTING_MAX = 12
 _CLOCK_CODES = frozenset(int(trust) for trust in ClockTrust)
+_INTEGER = frozenset({int})
+_LITERAL = frozenset({int, float, str, bytes, bool})
 
 
 class BlockError(ValueError):
@@ -90,7 +92,7 @@ def decode_schema(document: bytes) -> dict[int, SchemaSource]:
     """A schema document to {source id: source}. Raises BlockError."""
     match _load(document):
         case [1, int(), [*rows]]:
-            return {row[0]: _schema_source(row) for row in rows}
+            return {source.source_id: source for source in map(_schema_source, rows)}
     raise BlockError("not a schema document of version 1")
 
 
@@ -196,12 +198,19 @@ def decode_block(packed: bytes, first_seq: int) -> tuple[bytes, list[Row]]:
 
 
 def _check_size(runs: list[Any]) -> None:
-    if sum((len(run[3]) + 1) * len(run[4]) for run in runs) > VALUES_MAX:
+    if sum((len(run[3]) + 1) * max(1, len(run[4])) for run in runs) > VALUES_MAX:
         raise BlockError(f"more than {VALUES_MAX} values")
+
+
+def _only(types: frozenset[type], items: Iterable[object]) -> bool:
+    """A sink cannot hold what else CBOR knows: tags, maps, big floats."""
+    return types.issuperset(map(type, items))
 
 
 def _decode_run(run: Any, m0: int) -> list[tuple[int, int, tuple[Value, ...], dict[int, Quality]]]:
     src, dt, period_ms, residuals, columns, *rest = run
+    if not columns or not _only(_INTEGER, (src, dt, period_ms, *residuals)):
+        raise BlockError("a run of the block has no columns, or a source or time that is no integer")
     length = len(residuals) + 1
     times = list(accumulate(residuals, lambda at, residual: at + period_ms + residual, initial=m0 + dt))
     quality = _decode_quality(rest[0] if rest else [], length, len(columns))
@@ -212,9 +221,13 @@ def _decode_run(run: Any, m0: int) -> list[tuple[int, int, tuple[Value, ...], di
 
 def _decode_quality(entries: list[Any], length: int, width: int) -> list[dict[int, Quality]]:
     quality: list[dict[int, Quality]] = [{} for _ in range(length)]
+    left = length * width
     for position, start, end, code in entries:
         if not 0 <= start <= end < length or (position is not None and not 0 <= position < width):
             raise BlockError("a quality entry points outside its run")
+        left -= (end - start + 1) * (width if position is None else 1)
+        if left < 0:
+            raise BlockError("more qualities than values")
         for index in range(start, end + 1):
             quality[index].update(dict.fromkeys(range(width) if position is None else (position,), Quality(code)))
     return quality
@@ -241,9 +254,9 @@ def _entries(column: Any, count: int) -> list[Value]:
             raise BlockError("a column is neither null, integer, list nor literal")
         case int():
             return [column] * count
-        case list():
+        case list() if _only(_INTEGER, column):
             return list(accumulate(column))
-        case {0: list() as literal}:
+        case {0: list() as literal} if _only(_LITERAL, literal):
             return literal
     raise BlockError("a column is neither null, integer, list nor literal")
 

@@ -39,7 +39,8 @@ class EdgegwError(Exception):
 
     def __str__(self) -> str:
         line = f"{self.message_id}: {self.text}"
-        return f"{line}. Next: {self.next_step}" if self.next_step else line
+        end = "" if line.endswith("?") else "."
+        return f"{line}{end} Next: {self.next_step}" if self.next_step else line
 
 
 class Message(NamedTuple):

@@ -202,6 +202,8 @@ class Unproven(msgspec.Struct, frozen=True):
     foreign: int = 0
     late: int = 0
     echo: int = 0
+    rival: bool = False
+    """Another master asked for what looks alike, and its answer was not among the bytes: it may still come."""
 
 
 class Question(msgspec.Struct, frozen=True):

@@ -47,9 +47,9 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def lookup(name: str) -> PointName | None:
     """The dictionary's entry of `name` with the placeholder's value in its titles, or None when there is no such name."""
-    for pattern, entry in _entries():
-        found = pattern.fullmatch(name)
-        if found:
+    for written, entry in _document().items():
+        # Most names are told apart by their beginning; a pattern is compiled only for those that are not: every start pays for it.
+        if name.startswith(written.partition("{")[0]) and (found := _pattern(written).fullmatch(name)):
             words = found.groups()
             return PointName(name, entry.unit, entry.kind, entry.decimals, entry.range, entry.en.format(*words), entry.zh.format(*words))
     return None
@@ -74,11 +74,7 @@ def _document() -> dict[str, _Entry]:
 
 
 @cache
-def _entries() -> tuple[tuple[re.Pattern[str], _Entry], ...]:
-    return tuple((_compile(name), entry) for name, entry in _document().items())
-
-
-def _compile(name: str) -> re.Pattern[str]:
+def _pattern(name: str) -> re.Pattern[str]:
     expression = re.escape(name)
     for placeholder, choices in _PLACEHOLDERS.items():
         expression = expression.replace(re.escape(placeholder), choices)

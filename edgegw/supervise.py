@@ -16,10 +16,13 @@ import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from edgegw.clock import Clock
 
 _log = logging.getLogger("edgegw.supervise")
+
+T = TypeVar("T")
 
 # A part that fails at once must not fill the log or the processor; a minute is short enough for a fault that went away.
 RESTART_FIRST_MS = 1000
@@ -133,6 +136,16 @@ class Supervisor:
         part = Part(name, run, started_ms=self._clock.mono_ms())
         self._parts[name] = part
         part.task = asyncio.get_running_loop().create_task(self._keep(part), name=name)
+
+    def guard(self, name: str, step: Callable[[], T]) -> T | None:
+        """One step that a part takes in another part's time: its failure is told as the part's own, and None comes back."""
+        try:
+            return step()
+        except Exception as fault:  # as in _run_once: the caller must not fall with it
+            if part := self._parts.get(name):
+                part.fault = f"{type(fault).__name__}: {fault}"
+            _log.exception("%s failed", name)
+            return None
 
     def watch(self, name: str, last_ms: Callable[[], int], deadline_ms: int) -> None:
         """`last_ms` gives the monotonic ms of the clock at which the part last turned. A part that rests after a failure is not late."""

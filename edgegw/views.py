@@ -15,9 +15,11 @@ from edgegw.clock import Clock
 from edgegw.config.model import Bus, Config, Device
 from edgegw.errors import EXIT_UNKNOWN, EXIT_USAGE, EdgegwError
 from edgegw.live import Live, LiveValue
-from edgegw.model import ClockTrust
+from edgegw.model import Alarm, ClockTrust, Quality, Reading
 from edgegw.rules.engine import Engine
 from edgegw.uplink.sender import Sender
+
+_TRUSTED = frozenset({ClockTrust.SYNCHRONISED, ClockTrust.CORRECTED})
 
 
 class Parts(NamedTuple):
@@ -55,13 +57,14 @@ class Views:
         buses = [self._bus(bus) for bus in self._buses.values()]
         uplinks = [self._uplink(sender) for sender in self._senders]
         stored = self._buffer.status()
-        alarms = [self._alarm(alarm) for alarm in self._engine.open_alarms()]
+        both = zip(self._engine.open_alarms("en"), self._engine.open_alarms("zh"), strict=True)
+        alarms = [self._alarm(alarm, chinese.text) for alarm, chinese in both]
         return {
             "gateway": self._config.gateway.identity,
             "name": self._config.gateway.name,
             "version": __version__,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
-            "overall": _overall(buses, uplinks, alarms, stored),
+            "overall": _overall(buses, uplinks, alarms, stored, self._clock.trust),
             "clock": {"trust": self._clock.trust.word, "offset_ms": None},
             "uplinks": uplinks,
             "buffer": _buffer(stored),
@@ -72,7 +75,7 @@ class Views:
     def _bus(self, bus: BusTask) -> dict[str, Any]:
         statistics = bus.statistics
         asked = statistics.total("asked")
-        wrong = asked - statistics.total("answered")
+        wrong = statistics.total("timed_out")
         silent = len(bus.silent_devices) if bus.is_up else len(self._on_bus(bus.bus.name))
         latencies = sorted(us for counters in statistics.units.values() for us in counters.latencies_us)
         count = len(self._on_bus(bus.bus.name))
@@ -85,6 +88,7 @@ class Views:
             "requests_per_s": round(asked / max(time.monotonic() - self._started_s, 1.0), 1),
             "error_percent": round(100 * wrong / asked, 1) if asked else 0.0,
             "p95_ms": latencies[len(latencies) * 95 // 100] / 1000 if latencies else None,
+            "error": _error(bus.line_fault),
         }
 
     def _on_bus(self, name: str) -> list[Device]:
@@ -106,7 +110,7 @@ class Views:
             "error": error,
         }
 
-    def _alarm(self, alarm: Any) -> dict[str, Any]:
+    def _alarm(self, alarm: Alarm, text_zh: str) -> dict[str, Any]:
         return {
             "number": alarm.number,
             "id": alarm.alarm_id,
@@ -115,6 +119,7 @@ class Views:
             "device": alarm.device,
             "point": alarm.point,
             "text": alarm.text,
+            "text_zh": text_zh,
             "value": alarm.value,
             "unit": alarm.unit,
             "limit": alarm.limit,
@@ -131,9 +136,7 @@ class Views:
         if not isinstance(points, list):
             raise EdgegwError("E-CONTROL-ARGS", "points must be a list of names", "", EXIT_USAGE)
         started_s = time.monotonic()
-        requests = 0
-        if arguments.get("fresh"):
-            requests = len(await self._buses[device.bus].ask_now(device.code))
+        readings = await self._buses[device.bus].ask_now(device.code) if arguments.get("fresh") else []
         values = list(self._latest.values(device.code, self._clock.mono_ms()))
         unknown = set(points) - {value.point.name for value in values}
         if unknown:
@@ -142,7 +145,9 @@ class Views:
         return {
             "values": [_value(value) for value in values if not points or value.point.name in points],
             "device": {"code": device.code, "name": device.name or device.location, "profile": device.profile, "bus": device.bus, "unit": device.unit},
-            "requests": requests,
+            "requests": len(readings),
+            "answered": not readings or not all(_is_offline(reading) for reading in readings),
+            "error": _error(self._buses[device.bus].line_fault),
             "milliseconds": round(1000 * (time.monotonic() - started_s), 1),
         }
 
@@ -157,11 +162,20 @@ def _value(value: LiveValue) -> dict[str, Any]:
         "quality": value.quality,
         "age_s": None if value.age_ms is None else round(value.age_ms / 1000, 3),
         "time": datetime.fromtimestamp(reading.read_at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if reading else None,
-        "time_trusted": reading.clock in {ClockTrust.SYNCHRONISED, ClockTrust.CORRECTED} if reading else False,
+        "time_trusted": reading.clock in _TRUSTED if reading else False,
         "period_s": value.source.period_ms / 1000,
         "raw": None,
         "address": None,
     }
+
+
+def _is_offline(reading: Reading) -> bool:
+    """Whether the device said nothing at all, not even that it refuses."""
+    return len(reading.quality) == len(reading.values) and set(reading.quality.values()) == {Quality.OFFLINE}
+
+
+def _error(fault: EdgegwError | None) -> dict[str, str] | None:
+    return {"id": fault.message_id, "text": fault.text, "next": fault.next_step} if fault else None
 
 
 def _buffer(status: BufferStatus) -> dict[str, Any]:
@@ -176,10 +190,14 @@ def _buffer(status: BufferStatus) -> dict[str, Any]:
     }
 
 
-def _overall(buses: Sequence[dict[str, Any]], uplinks: Sequence[dict[str, Any]], alarms: Sequence[dict[str, Any]], stored: BufferStatus) -> str:
+def _overall(
+    buses: Sequence[dict[str, Any]], uplinks: Sequence[dict[str, Any]], alarms: Sequence[dict[str, Any]], stored: BufferStatus, clock: ClockTrust
+) -> str:
+    """The worst of what the screen shows."""
     if not stored.writing or (buses and all(bus["online"] == 0 for bus in buses)):
         return "fail"
-    trouble = alarms or any(bus["offline"] for bus in buses) or any(not uplink["connected"] for uplink in uplinks)
+    away = any(not uplink["connected"] or uplink["error"] for uplink in uplinks)
+    trouble = alarms or away or any(bus["offline"] or bus["error"] for bus in buses) or clock not in _TRUSTED
     return "warn" if trouble else "ok"
 
 

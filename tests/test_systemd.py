@@ -126,7 +126,7 @@ def test_clock_calls_are_given_back_after_they_were_taken():
 @pytest.mark.skipif(os.geteuid() != 0, reason="files for other users can only be made by root")
 def test_users_and_directories_are_made(tmp_path):
     """
-    The user, its groups and the configuration's directory come out as the unit needs them.
+    The user, its groups and the directories of configuration and state come out as the unit, and the first making of keys, need them.
     """
     (tmp_path / "etc/edgegw").mkdir(parents=True)
     (tmp_path / "etc/edgegw/config.toml").touch()
@@ -141,6 +141,8 @@ def test_users_and_directories_are_made(tmp_path):
     assert "edgegw-tech" in groups
     directory, file = (tmp_path / "etc/edgegw").stat(), (tmp_path / "etc/edgegw/config.toml").stat()
     group = int(groups["edgegw"][2])
+    state = (tmp_path / "var/lib/edgegw").stat()
+    assert (0o700, int(user[2])) == (state.st_mode & 0o777, state.st_uid)
     assert [(0o750, 0, group), (0o640, 0, group)] == [(facts.st_mode & 0o777, facts.st_uid, facts.st_gid) for facts in (directory, file)]
 
 

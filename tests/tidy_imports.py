@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tests.tidy_tree import Finding, Source, called
 
-NOUNS = ("model", "points", "clock", "errors", "block")
+NOUNS = ("model", "points", "clock", "errors", "block", "intervals")
 
 # Part of edgegw: what it may import at all; the longest name that fits a module counts. A part may always import itself, and all
 # may import the nouns. `!` takes a module out again.

@@ -27,6 +27,7 @@ from edgegw.config.model import Gateway, Uplink
 from edgegw.model import Batch, ClockTrust, Event, Identity, Point, Reading, Source
 from edgegw.uplink.keys import enrol_gateway, load_uplink_keys, new_cloud_keys, new_gateway_keys
 from edgegw.uplink.sender import Sender
+from tests.uplink_witness import Listened
 
 GATEWAY = Gateway(operator="op", station="st", gateway="gw")
 IDENTITY = "op/st/gw"
@@ -264,35 +265,6 @@ class Place:
         self.kill_receiver_process()
         self.stop_receiver()
         self.stop_broker()
-
-
-class Listened:
-    """What one subscriber sees."""
-
-    def __init__(self, client: paho.Client, port: int, topic: str) -> None:
-        self._client = client
-        self.topics: list[str] = []
-        self.payloads: list[bytes] = []
-        subscribed = threading.Event()
-        client.on_message = self._note
-        client.on_subscribe = lambda *_: subscribed.set()
-        client.on_connect = lambda *_: client.subscribe(topic, qos=1)
-        client.connect("localhost", port)
-        client.loop_start()
-        assert subscribed.wait(DEADLINE_S)
-
-    def _note(self, _client: object, _userdata: object, message: paho.MQTTMessage) -> None:
-        self.topics.append(message.topic)
-        self.payloads.append(bytes(message.payload))
-
-    @property
-    def texts(self) -> list[str]:
-        return [payload.decode() for payload in self.payloads]
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-        self._client.on_message = self._client.on_subscribe = self._client.on_connect = None  # freed, and its sockets closed, without a cycle
 
 
 @contextmanager

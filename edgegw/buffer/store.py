@@ -124,8 +124,8 @@ class Buffer:
 
     @property
     def checkpoint_ms(self) -> int:
-        """Monotonic ms of the clock at which the writer's thread last turned."""
-        return self._writer.turned_ms
+        """Monotonic ms of the clock at which the writer's thread was last alive. A disk that stalls it is no fault of the daemon; a thread that ended is."""
+        return self._writer.parts.clock.mono_ms() if self._writer.is_alive else self._writer.turned_ms
 
     def status(self) -> BufferStatus:
         writer = self._writer

@@ -132,6 +132,10 @@ class Transactions:
             with suppress(RuntimeError):
                 self._on_synced(told)
 
+    def tell_all(self) -> None:
+        """Whoever asked while the disk failed was told that there is nothing."""
+        self._tell(Stream)
+
     # -- the start, and the way back after a fault
 
     def write_all(self, connection: sqlite3.Connection, *, after_fault: bool) -> None:
@@ -141,9 +145,9 @@ class Transactions:
         """
         self._outgoing.settle(connection)
         with transaction(connection, sync=True):
-            forget_empty(connection, self._ledger.epochs)
             self._ledger.write_all(connection)
             self._outgoing.write_all(connection)
+            forget_empty(connection, self._ledger.epochs)  # last: memory knows them until the next start, and wrote them again
             self._ledger.mark_synced(connection)
         if after_fault:
             checkpoint(connection)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from edgegw.buffer.epochs import Epochs
-from edgegw.buffer.intervals import IntervalSet
+from edgegw.intervals import IntervalSet
 from edgegw.model import Identity, Stream
 
 # Headers of blocks looked at in one question: enough for a receipt's worth, little when the first one stops the walk.
@@ -53,7 +53,7 @@ class Uplink:
 
     def add(self, epoch: int, stream: int, first: int, last: int) -> int:
         """A receipt. Returns how many sequences were new."""
-        new = self._set(epoch, stream).add(first, last)
+        new = self._set(epoch, stream).add(first, last).new
         if new:
             self._dirty.add((epoch, stream))
             self._moved.add(stream)

@@ -73,6 +73,11 @@ class Writer:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    @property
+    def is_alive(self) -> bool:
+        """False before `start`, after `join`, and when a mistake of ours ended the thread."""
+        return self._thread.is_alive()
+
     def _run(self) -> None:
         try:
             while not self._intake.stopping:
@@ -161,6 +166,7 @@ class Writer:
         self.transactions.write_all(connection, after_fault=True)
         _log.warning("the store is written again (it was not: %s)", self.fault)
         self.fault = ""
+        self.transactions.tell_all()
 
     def _tell_damage(self, body: dict[str, object]) -> None:
         clock = self.parts.clock

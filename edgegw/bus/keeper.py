@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from edgegw.bus.line import Line, LineError
+from edgegw.bus.line import CLOSE_TIMEOUT_S, OPEN_TIMEOUT_S, Line
+from edgegw.bus.port import LineError
 from edgegw.bus.statistics import BusStatistics
 from edgegw.clock import Clock
 
@@ -22,6 +23,8 @@ class LineKeeper:
     def __init__(self, line: Line, clock: Clock, statistics: BusStatistics, connect_delay_ms: int) -> None:
         self.line = line
         self.down_since_ms: int | None = None
+        self.fault: LineError | None = None
+        """Why the last try failed; None while the line works."""
         self.failures = 0
         """Tries in a row that failed."""
         self.retry_ms = 0
@@ -36,6 +39,11 @@ class LineKeeper:
         self._worked = True
         self.failures = 0
         self.retry_ms = 0
+
+    @property
+    def open_ms_max(self) -> int:
+        """Longest time that one try takes."""
+        return round(1000 * (OPEN_TIMEOUT_S + CLOSE_TIMEOUT_S)) + self._connect_delay_ms
 
     @property
     def is_down(self) -> bool:
@@ -73,6 +81,7 @@ class LineKeeper:
             await asyncio.sleep(self._connect_delay_ms / 1000 / self._clock.speed)
 
     def _tell_down(self, fault: LineError, now_ms: int) -> None:
+        self.fault = fault
         if self.down_since_ms is None:
             self.down_since_ms = now_ms
             _log.error("%s", fault)
@@ -80,4 +89,4 @@ class LineKeeper:
     def _tell_up(self) -> None:
         if self.down_since_ms is not None:
             _log.info('bus "%s" is back after %.0f s', self.line.bus.name, (self._clock.mono_ms() - self.down_since_ms) / 1000)
-            self.down_since_ms = None
+            self.down_since_ms = self.fault = None

@@ -9,22 +9,17 @@ A line that breaks says so by `is_open`; it is opened again by its bus, never by
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import select
 import socket
-import stat
-import termios
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from pathlib import Path
 
 import serial
 
+from edgegw.bus.port import LineError, close_in_thread, open_in_thread
 from edgegw.config.model import Bus
-from edgegw.errors import EXIT_HELD, EdgegwError
 
 # Longest wait for a port or a connection to open: a hanging USB adapter, a server that drops SYN.
 OPEN_TIMEOUT_S = 5.0
@@ -32,13 +27,9 @@ OPEN_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 # More than this unread means that the peer floods us: eight frames of the largest size.
 INPUT_BYTES_MAX = 2048
+# More than this thrown away within a second is no line's noise (115200 baud carry 11.5 kB): reading on would only cost the processor.
+FLOOD_BYTES_MAX = 64 * 1024
 _READ_BYTES = 4096
-# Decision D13: major numbers of ptys. They have no parity, and setting one raises EINVAL.
-_PTY_MAJORS = range(136, 144)
-
-
-class LineError(EdgegwError):
-    """The line cannot be opened or is broken; says which, where and what helps."""
 
 
 class Line(ABC):
@@ -54,6 +45,8 @@ class Line(ABC):
         """Why it is no longer open."""
         self.flooded_bytes = 0
         """Dropped because nobody can have asked for so much."""
+        self._flood_since_ns = 0
+        self._flood_bytes = 0
         self._waiter: asyncio.Future[bool] | None = None
 
     @abstractmethod
@@ -96,19 +89,30 @@ class Line(ABC):
         """Bytes were read."""
         self.last_byte_ns = time.monotonic_ns()
         self.received += data
-        if len(self.received) > INPUT_BYTES_MAX:
-            self.flooded_bytes += len(self.received)
-            self.received.clear()
-            if self.bus.kind == "tcp":
-                # A frame of the stream was cut: where the next one begins is unknown. On RTU the next silence tells.
-                self._broke("the server floods us with what nobody asked for")
+        # On Modbus TCP a frame of the stream was cut: where the next one begins is unknown. On RTU the next silence tells.
+        if len(self.received) > INPUT_BYTES_MAX and (self._drop_flood() or self.bus.kind == "tcp"):
+            self._broke("the peer floods us with what nobody asked for")
         _settle(self._waiter, True)
+
+    def _drop_flood(self) -> bool:
+        """Throws away what came; True when that was more within a second than a line can carry."""
+        if self.last_byte_ns - self._flood_since_ns > 1_000_000_000:
+            self._flood_since_ns, self._flood_bytes = self.last_byte_ns, 0
+        self._flood_bytes += len(self.received)
+        self.flooded_bytes += len(self.received)
+        self.received.clear()
+        return self._flood_bytes > FLOOD_BYTES_MAX
+
+    @abstractmethod
+    def _stop_reading(self) -> None:
+        """Of a broken line nothing more is wanted: a dead descriptor would fire for ever, a flood would go on."""
 
     def _broke(self, fault: str) -> None:
         """The line is gone; whoever waits learns it."""
         if self.is_open:
             self.is_open = False
             self.fault = fault
+            self._stop_reading()
         _settle(self._waiter, True)
 
 
@@ -124,20 +128,28 @@ class SerialLine(Line):
         super().__init__(bus)
         self._port: serial.Serial | None = None
         self._fd = -1
+        self._opener: threading.Thread | None = None
 
     async def open(self) -> None:
+        await self.close()  # A broken line still holds its port, and with it the lock.
+        if self._opener is not None and self._opener.is_alive():
+            raise self._hangs()  # One thread that hangs is enough.
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[serial.Serial] = loop.create_future()
-        threading.Thread(target=_open_in_thread, args=(self.bus, loop, opened), name=f"open-{self.bus.name}", daemon=True).start()
+        self._opener = threading.Thread(target=open_in_thread, args=(self.bus, loop, opened), name=f"open-{self.bus.name}", daemon=True)
+        self._opener.start()
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 self._port = await opened
         except TimeoutError as fault:
-            text = f'bus "{self.bus.name}": opening {self.bus.path} takes longer than {OPEN_TIMEOUT_S:g} s'
-            raise LineError("E-BUS-PORT", text, "unplug the adapter and plug it in again") from fault
+            raise self._hangs() from fault
         self._fd = self._port.fileno()
         self._opened()
         loop.add_reader(self._fd, self._on_readable)
+
+    def _hangs(self) -> LineError:
+        text = f'bus "{self.bus.name}": opening {self.bus.path} takes longer than {OPEN_TIMEOUT_S:g} s'
+        return LineError("E-BUS-PORT", text, "unplug the adapter and plug it in again")
 
     async def close(self) -> None:
         port, self._port = self._port, None
@@ -147,7 +159,7 @@ class SerialLine(Line):
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._fd)
         closed: asyncio.Future[None] = loop.create_future()
-        threading.Thread(target=_close_in_thread, args=(port, loop, closed), name=f"close-{self.bus.name}", daemon=True).start()
+        threading.Thread(target=close_in_thread, args=(port, loop, closed), name=f"close-{self.bus.name}", daemon=True).start()
         await asyncio.wait([closed], timeout=CLOSE_TIMEOUT_S)
 
     def write(self, payload: bytes) -> None:
@@ -165,7 +177,7 @@ class SerialLine(Line):
 
     def _on_readable(self) -> None:
         if not self._read() and self.is_open and _hung_up(self._fd):
-            self._lost("it has hung up")
+            self._broke(f"{self.bus.path} is gone: it has hung up")
 
     def _read(self) -> bool:
         """Takes what lies there; False when nothing does."""
@@ -176,16 +188,14 @@ class SerialLine(Line):
         except BlockingIOError:
             return False
         except OSError as fault:
-            self._lost(str(fault))
+            self._broke(f"{self.bus.path} is gone: {fault}")
             return False
         if data:
             self._take(data)
         return bool(data)
 
-    def _lost(self, why: str) -> None:
-        """A reader on a dead descriptor would fire for ever."""
+    def _stop_reading(self) -> None:
         asyncio.get_running_loop().remove_reader(self._fd)
-        self._broke(f"{self.bus.path} is gone: {why}")
 
 
 def _hung_up(fd: int) -> bool:
@@ -193,76 +203,6 @@ def _hung_up(fd: int) -> bool:
     poll = select.poll()
     poll.register(fd, 0)
     return bool(poll.poll(0))
-
-
-def _open_in_thread(bus: Bus, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[serial.Serial]) -> None:
-    try:
-        port = _open_port(bus)
-    except LineError as fault:
-        _tell(loop, _fail, opened, fault)
-        return
-    if not _tell(loop, _hand_over, opened, port):
-        port.close()
-
-
-def _close_in_thread(port: serial.Serial, loop: asyncio.AbstractEventLoop, closed: asyncio.Future[None]) -> None:
-    port.close()
-    _tell(loop, _finish, closed)
-
-
-def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *args: object) -> bool:
-    """Calls in the loop; False when the loop is no more."""
-    try:
-        loop.call_soon_threadsafe(what, *args)
-    except RuntimeError:
-        return False
-    return True
-
-
-def _hand_over(opened: asyncio.Future[serial.Serial], port: serial.Serial) -> None:
-    if opened.done():
-        port.close()  # Its owner stopped waiting.
-    else:
-        opened.set_result(port)
-
-
-def _fail(opened: asyncio.Future[serial.Serial], fault: LineError) -> None:
-    if not opened.done():
-        opened.set_exception(fault)
-
-
-def _finish(closed: asyncio.Future[None]) -> None:
-    if not closed.done():
-        closed.set_result(None)
-
-
-def _open_port(bus: Bus) -> serial.Serial:
-    """Blocks. Raises LineError with what a technician can do."""
-    where = f'bus "{bus.name}": {bus.path}'
-    try:
-        parity = "N" if _is_pty(bus.path) else bus.parity
-        port = serial.Serial(bus.path, bus.baudrate, parity=parity, stopbits=bus.stop_bits, timeout=0, exclusive=True)
-    except FileNotFoundError as fault:
-        raise LineError("E-BUS-PORT", f"{where} does not exist", "plug in the adapter, or see `ls /dev/serial/by-path` for its name") from fault
-    except serial.SerialException as fault:
-        raise _port_error(where, fault) from fault
-    except (OSError, termios.error, ValueError) as fault:
-        raise LineError("E-BUS-PORT", f"{where} cannot be set to {bus.baudrate} baud, parity {bus.parity}: {fault}", "try another speed or adapter") from fault
-    termios.tcflush(port.fileno(), termios.TCIOFLUSH)
-    return port
-
-
-def _port_error(where: str, fault: serial.SerialException) -> LineError:
-    if fault.errno in (errno.EAGAIN, errno.EBUSY):
-        return LineError("E-BUS-HELD", f"{where} is held by another program", f"`fuser -v {where.rsplit(maxsplit=1)[-1]}` names it; stop it", EXIT_HELD)
-    if fault.errno == errno.EACCES:
-        return LineError("E-BUS-PORT", f"{where}: permission denied", "add the service's user to the group of the port (ls -l), mostly dialout")
-    return LineError("E-BUS-PORT", f"{where} cannot be opened: {fault}", "look whether the path names a serial port")
-
-
-def _is_pty(path: str) -> bool:
-    status = Path(path).stat()
-    return stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) in _PTY_MAJORS
 
 
 class TcpLine(Line):
@@ -305,6 +245,10 @@ class TcpLine(Line):
 
     def pull(self) -> None:
         """Only the transport may read its socket."""
+
+    def _stop_reading(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
     def receive(self, transport: asyncio.BaseTransport | None, data: bytes) -> None:
         """From the connection; one that was given up has no say any more."""

@@ -21,6 +21,8 @@ class Frame(NamedTuple):
     """One frame taken off a stream."""
 
     transaction_id: int
+    raw: bytes
+    """The whole frame."""
     body: bytes
     """What stands behind the transaction id: what a question's `parse` proves."""
 
@@ -43,6 +45,7 @@ def take_frame(received: bytearray) -> Frame | None:
     end = _HEAD.size + length
     if len(received) < end:
         return None
-    frame = Frame(transaction_id, bytes(received[2:end]))
+    raw = bytes(received[:end])
+    frame = Frame(transaction_id, raw, raw[2:])
     del received[:end]
     return frame

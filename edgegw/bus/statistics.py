@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from collections import deque
 
+from edgegw.bus.trace import Trace
+
 # Latencies kept for the percentiles: some minutes of one unit's answers, 2 KiB.
 LATENCIES_MAX = 256
+# Of the fields of a unit these are no counts.
+_NO_COUNTERS = frozenset({"latencies_us", "last_answer_ns"})
 # The busy share is that of the last whole window of this length.
 BUSY_WINDOW_NS = 10 * 1_000_000_000
 
@@ -22,6 +26,7 @@ class Counters:
         "echo",
         "exceptions",
         "foreign",
+        "last_answer_ns",
         "late",
         "latencies_us",
         "missed_slots",
@@ -53,6 +58,8 @@ class Counters:
         self.missed_slots = 0
         self.latencies_us: deque[int] = deque(maxlen=LATENCIES_MAX)
         """From the end of the request to the end of the answer."""
+        self.last_answer_ns = 0
+        """`time.monotonic_ns()` of its last answer or exception; 0 before the first."""
 
     def percentile_ms(self, percent: float) -> float | None:
         """Of the latencies kept; None before the first answer."""
@@ -63,14 +70,15 @@ class Counters:
 
     def as_dict(self) -> dict[str, int | float | None]:
         """Counters and percentiles, for screens and records."""
-        numbers: dict[str, int | float | None] = {name: getattr(self, name) for name in self.__slots__ if name != "latencies_us"}
+        numbers: dict[str, int | float | None] = {name: getattr(self, name) for name in self.__slots__ if name not in _NO_COUNTERS}
         return {**numbers, "latency_p50_ms": self.percentile_ms(50), "latency_p95_ms": self.percentile_ms(95)}
 
 
 class BusStatistics:
-    """Of one bus: its units, and the time it was busy."""
+    """Of one bus: its units, its last frames, and the time it was busy."""
 
     def __init__(self) -> None:
+        self.trace = Trace()
         self.units: dict[int, Counters] = {}
         self.opened = 0
         """Times that the line was opened."""

@@ -20,7 +20,7 @@ from edgegw.bus.line import make_line
 from edgegw.bus.readings import failed_reading, fault_quality, good_reading, is_alive
 from edgegw.bus.schedule import FAILURES_MAX, Link, Schedule, Slot
 from edgegw.bus.statistics import BusStatistics
-from edgegw.bus.transaction import Transactions
+from edgegw.bus.transaction import SILENCE_WAIT_MS_MAX, Transactions
 from edgegw.clock import Clock
 from edgegw.config.model import Bus
 from edgegw.drivers.base import DevicePlan
@@ -116,6 +116,17 @@ class BusTask:
         return [link.plan.device for link in self._schedule.links if link.silent]
 
     @property
+    def line_fault(self) -> EdgegwError | None:
+        """Why the line cannot be opened; None while it is open or not tried yet."""
+        return self._keeper.fault
+
+    @property
+    def turn_ms_max(self) -> int:
+        """Longest time between two checkpoints that the configuration itself asks for: a part, the question, each with one new connection."""
+        gap_ms = max([self.bus.gap_ms, *(link.plan.gap_ms for link in self._schedule.links)])
+        return 4 * (SILENCE_WAIT_MS_MAX + gap_ms + 2 * self.bus.answer_timeout_ms) + 2 * self._keeper.open_ms_max
+
+    @property
     def is_up(self) -> bool:
         """Whether the line is open."""
         return not self._keeper.is_down
@@ -190,17 +201,19 @@ class BusTask:
         """All answers of the source, or the first fault; None when a question must not be asked yet."""
         answers: list[Answer] = []
         for question in slot.planned.questions:
-            if self._transactions.blocked_until_ns(question):
-                fault = await self._resync(slot.link, question)
-                if fault is not None:
-                    return fault
-                if self._transactions.blocked_until_ns(question):
-                    return None
-            result = await self._ask(slot.link, question, self.bus.answer_timeout_ms)
-            if isinstance(result, Fault):
+            result = await self._ask_when_allowed(slot.link, question)
+            if isinstance(result, Fault) and result.kind == "closed" and self.line.is_open:
+                result = await self._ask_when_allowed(slot.link, question)
+            if not isinstance(result, Answer):
                 return result
             answers.append(result)
         return answers
+
+    async def _ask_when_allowed(self, link: Link, question: Question) -> Answer | Fault | None:
+        blocked = self._transactions.blocked_until_ns
+        if blocked(question) and (fault := await self._resync(link, question)):
+            return fault
+        return None if blocked(question) else await self._ask(link, question, self.bus.answer_timeout_ms)
 
     async def _resync(self, link: Link, question: Question) -> Fault | None:
         """Asks a part of the question that no late answer can be mistaken for, to prove that none can come. A fault only when nothing answers."""
@@ -214,7 +227,8 @@ class BusTask:
     async def _ask(self, link: Link, question: Question, timeout_ms: float) -> Answer | Fault:
         self._asking = True
         result = await self._transactions.ask(question, timeout_ms, link.plan.unit, link.plan.gap_ms)
-        if isinstance(result, Fault) and result.kind == "closed" and await self._keeper.open_again():
+        again = isinstance(result, Fault) and result.kind == "closed" and await self._keeper.open_again()
+        if again and not self._transactions.blocked_until_ns(question):  # Through a serial server the answer may still come, on the new connection.
             result = await self._transactions.ask(question, timeout_ms, link.plan.unit, link.plan.gap_ms)
         self._asking = False
         if isinstance(result, Answer) or result.exception_code is not None:
@@ -223,7 +237,7 @@ class BusTask:
 
     def _held_until_ms(self, slot: Slot) -> int:
         until_ns = max(self._transactions.blocked_until_ns(question) for question in slot.planned.questions)
-        return self._clock.mono_ms(until_ns) + 1
+        return max(self._clock.mono_ms(), self._clock.mono_ms(until_ns) + 1)  # It may be over meanwhile.
 
     async def _probe(self, link: Link) -> None:
         """Asks a silent device for a sign of life. What it says is no value: it may be the answer to an older probe."""

@@ -14,15 +14,20 @@ Pauses check the clock after waking: timers come up to 0.8 ms early (decision D2
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
-from edgegw.bus.line import Line, LineError
+from edgegw.bus.line import Line
 from edgegw.bus.mbap import StreamError, take_frame
+from edgegw.bus.port import LineError
 from edgegw.bus.statistics import BusStatistics, Counters
+from edgegw.bus.trace import KEPT_SERIAL, kind_heard
 from edgegw.bus.unanswered import Unanswered
 from edgegw.config.model import Bus
 from edgegw.drivers.base import character_ms, silence_ms
-from edgegw.model import Answer, Fault, Parsed, Question
+from edgegw.model import Answer, Fault, Parsed, Question, Unproven
+
+_log = logging.getLogger("edgegw.bus")
 
 _MS = 1_000_000
 # A frame of 256 bytes and as much before it; more than that without an answer is a babbling line.
@@ -56,10 +61,14 @@ class Transactions:
         self.statistics = statistics
         self.unanswered = Unanswered(bus.late_answer_guard_ms)
         self._rtu = bus.kind != "tcp"
+        self.trace = statistics.trace
+        if self._rtu:
+            self.trace.keep(KEPT_SERIAL)
         self._character_ns = round(character_ms(bus) * _MS) if self._rtu else 0
         self._silence_ns = round(silence_ms(bus) * _MS) if self._rtu else 0
         self._gap_ns = bus.gap_ms * _MS
         self._transaction_id = 0
+        self._unit = 0
         self._line_busy_ns = 0
         """End of the last request on the wire."""
         self._before: tuple[Question, Counters, bool] | None = None
@@ -73,6 +82,7 @@ class Transactions:
         """The proven answer or why there is none. The caller looks at `blocked_until_ns` first."""
         counters = self.statistics.unit(unit)
         start_ns = time.monotonic_ns()
+        self._unit = unit
         try:
             if self._rtu:
                 result = await self._ask_rtu(question, round(timeout_ms * _MS), counters, gap_ms)
@@ -86,11 +96,14 @@ class Transactions:
     # -- RTU
 
     async def _ask_rtu(self, question: Question, timeout_ns: int, counters: Counters, gap_ms: int) -> Answer | Fault:
-        if not await self._keep_silence(gap_ms):
+        was_free = not self.blocked_until_ns(question)
+        silent = await self._keep_silence(question, timeout_ns, gap_ms)
+        if not silent or (was_free and self.blocked_until_ns(question)):
             counters.asked += 1
             counters.timed_out += 1
-            return Fault("noise", "the line is never silent")
+            return Fault("foreign", "an answer to another question may still come") if silent else Fault("noise", "the line is never silent")
         line = self.line
+        self.trace.asked(time.monotonic_ns(), self._unit, question.payload)
         line.write(question.payload)
         counters.asked += 1
         self._line_busy_ns = time.monotonic_ns() + len(question.payload) * self._character_ns
@@ -110,21 +123,28 @@ class Transactions:
             return self._answered(question, counters, *found)
         return self._unanswered(question, counters)
 
-    async def _keep_silence(self, gap_ms: int) -> bool:
+    async def _keep_silence(self, question: Question, timeout_ns: int, gap_ms: int) -> bool:
         """Waits until the line was silent for long enough, then clears the input. False when it never is."""
         line = self.line
         pause_ns = max(self._silence_ns, self._gap_ns, gap_ms * _MS)
-        give_up_ns = time.monotonic_ns() + max(SILENCE_WAIT_MS_MAX * _MS, pause_ns)
+        give_up_ns = time.monotonic_ns() + max(SILENCE_WAIT_MS_MAX * _MS, pause_ns + timeout_ns)
         while True:
             line.pull()
-            self._drop_input()
             now_ns = time.monotonic_ns()
             ready_ns = max(line.last_byte_ns, self._line_busy_ns) + pause_ns
-            if now_ns >= ready_ns:
-                return True
-            if now_ns >= give_up_ns:
-                return False
-            await asyncio.sleep((ready_ns - now_ns) / 1e9)
+            rival = now_ns >= ready_ns and self._hears_rival(question)
+            if rival:  # The answer that another master waits for would be taken for ours.
+                ready_ns = max(ready_ns, line.last_byte_ns + timeout_ns)
+            if now_ns >= min(ready_ns, give_up_ns):
+                self._drop_input()
+                if rival:  # It stayed without an answer: one that comes late would fit.
+                    self.unanswered.timed_out(question.fits, line.last_byte_ns + timeout_ns)
+                return now_ns >= ready_ns
+            await (line.wait(ready_ns) if rival else asyncio.sleep((ready_ns - now_ns) / 1e9))
+
+    def _hears_rival(self, question: Question) -> bool:
+        received = self.line.received
+        return bool(received) and question.explain is not None and question.explain(bytes(received)).rival
 
     def _drop_input(self) -> None:
         """Counts what nobody asked for: an answer that came late or twice, or noise."""
@@ -137,23 +157,35 @@ class Transactions:
         stray = bytes(line.received)
         line.received.clear()
         if self._before is None:
-            self.statistics.idle_noise_bytes += len(stray)
+            self._idle_noise(stray)
             return
         question, counters, answered = self._before
         parsed = question.parse(stray)
         if parsed is None:
-            self.statistics.idle_noise_bytes += len(stray)
+            self._idle_noise(stray)
         elif answered:
-            counters.doubled += 1
+            self._doubled(question, counters, stray)
         else:
             counters.late += 1
+            self.trace.heard(line.last_byte_ns, "late", stray)
+
+    def _idle_noise(self, stray: bytes) -> None:
+        self.statistics.idle_noise_bytes += len(stray)
+        self.trace.heard(self.line.last_byte_ns, "noise", stray)
 
     def _answered(self, question: Question, counters: Counters, parsed: Parsed, arrived_ns: int) -> Answer | Fault:
         line = self.line
-        if len(line.received) > parsed.end:
-            counters.doubled += 1
+        behind = bytes(line.received[parsed.end :])
+        again = question.parse(behind) if behind else None
+        self._trace_answer(question, parsed, behind, arrived_ns, again=again is not None)
+        if again is not None:
+            self._doubled(question, counters, behind)
+            if again.data != parsed.data:
+                self._unanswered(question, counters)
+                return Fault("foreign", "two different answers came, and nobody can tell which is the right one")
         line.received.clear()
         self._before = (question, counters, True)
+        counters.doubled += bool(behind) and again is None
         counters.noise_bytes += parsed.noise
         counters.foreign += parsed.foreign
         counters.late += parsed.late
@@ -161,14 +193,38 @@ class Transactions:
         counters.latencies_us.append(max(0, arrived_ns - self._line_busy_ns) // 1000)
         return self._result(question, counters, parsed, arrived_ns)
 
+    def _trace_answer(self, question: Question, parsed: Parsed, behind: bytes, arrived_ns: int, *, again: bool) -> None:
+        """What stood before it, it, and what stood behind it unless that is told as an answer too many."""
+        taken = bytes(self.line.received[: parsed.end])
+        begin = 0
+        if before := kind_heard(parsed):
+            begin = parsed.end - (question.answer_size if parsed.data is not None else _refusal_size(question, taken))
+            self.trace.heard(arrived_ns, before, taken[:begin])
+        self.trace.heard(arrived_ns, "answer" if parsed.data is not None else "exception", taken[begin:])
+        if behind and not again:
+            self.trace.heard(arrived_ns, "noise", behind)
+
+    def _doubled(self, question: Question, counters: Counters, frame: bytes) -> None:
+        """One answer more than was asked for, unless an older question was still without one."""
+        late = self.unanswered.awaits(question.fits)
+        self.trace.heard(self.line.last_byte_ns, "late" if late else "doubled", frame)
+        if late:
+            counters.late += 1
+            return
+        counters.doubled += 1
+        if question.fits and self.unanswered.doubled(question.fits, self.line.last_byte_ns):
+            _log.warning('bus "%s": unit %d answers twice: two devices with one address, or another master', self.line.bus.name, question.fits[0])
+
     def _unanswered(self, question: Question, counters: Counters) -> Fault:
         line = self.line
         counters.timed_out += 1
         self.unanswered.timed_out(question.fits, time.monotonic_ns())
         if not line.is_open:
             return Fault("closed", line.fault)
-        heard = question.explain(bytes(line.received)) if question.explain else None
+        received = bytes(line.received)
+        heard = question.explain(received) if question.explain else None
         line.received.clear()
+        self._trace_unanswered(received, heard)
         if heard is None or heard.kind == "timeout":
             return Fault("timeout", "no answer")
         counters.noise_bytes += heard.noise
@@ -179,8 +235,14 @@ class Transactions:
         counters.short += heard.kind == "short"
         return Fault(heard.kind, _HEARD[heard.kind])
 
+    def _trace_unanswered(self, received: bytes, heard: Unproven | None) -> None:
+        if received:
+            self.trace.heard(self.line.last_byte_ns, kind_heard(heard) if heard else "noise", received)
+        self.trace.heard(time.monotonic_ns(), "timeout", b"")
+
     def _result(self, question: Question, counters: Counters, parsed: Parsed, arrived_ns: int) -> Answer | Fault:
         counters.answered += 1
+        counters.last_answer_ns = arrived_ns
         if parsed.data is not None:
             self.unanswered.answered(question.fits, arrived_ns)
             return Answer(parsed.data, arrived_ns)
@@ -197,9 +259,11 @@ class Transactions:
         while pause_ns and (left_ns := max(line.last_byte_ns, self._line_busy_ns) + pause_ns - time.monotonic_ns()) > 0:  # noqa: ASYNC110 - a time is awaited
             await asyncio.sleep(left_ns / 1e9)
         self._transaction_id = transaction_id = self._transaction_id + 1 & 0xFFFF
-        line.write(transaction_id.to_bytes(2, "big") + question.payload)
+        payload = transaction_id.to_bytes(2, "big") + question.payload
+        line.write(payload)
         counters.asked += 1
         self._line_busy_ns = time.monotonic_ns()
+        self.trace.asked(self._line_busy_ns, self._unit, payload)
         deadline_ns = self._line_busy_ns + timeout_ns
         others = 0
         while line.is_open and others <= FOREIGN_FRAMES_MAX:
@@ -210,17 +274,21 @@ class Transactions:
             if frame is None:
                 if not await line.wait(deadline_ns):
                     counters.timed_out += 1
+                    self.trace.heard(time.monotonic_ns(), "timeout", b"")
                     return Fault("timeout", "no answer")
                 continue
             parsed = question.parse(frame.body) if frame.transaction_id == transaction_id else None
             if parsed is not None:
+                self.trace.heard(line.last_byte_ns, "answer" if parsed.data is not None else "exception", frame.raw)
                 counters.latencies_us.append((line.last_byte_ns - self._line_busy_ns) // 1000)
                 return self._result(question, counters, parsed, line.last_byte_ns)
             others += 1
             if frame.transaction_id != transaction_id and frame.unit == question.payload[4]:
                 counters.late += 1
+                self.trace.heard(line.last_byte_ns, "late", frame.raw)
             else:
                 counters.foreign += 1
+                self.trace.heard(line.last_byte_ns, "foreign", frame.raw)
         if line.is_open:
             return await self._stream_lost(counters, "it floods us with frames that nobody asked for")
         counters.timed_out += 1
@@ -231,6 +299,11 @@ class Transactions:
         counters.timed_out += 1
         await self.line.close()
         return Fault("closed", why)
+
+
+def _refusal_size(question: Question, taken: bytes) -> int:
+    """Bytes of the exception at the end of what was taken."""
+    return next(size for size in range(1, len(taken) + 1) if question.parse(taken[-size:]) is not None)
 
 
 _HEARD = {

@@ -9,12 +9,22 @@ A Modbus answer does not say which question it answers; unit, function and byte 
 
 An answer that has a key asked in vain several times shows a device that works off what it was asked while it could not speak: the rest of
 its answers may follow at once, so the guard starts again.
+
+A unit that answers twice (two devices with one address) keeps no order: after each of its answers every question with the same key is held
+back for as long as its second answers took, doubled; for the whole guard until that has been seen a few times.
 """
 
 from __future__ import annotations
 
 Key = tuple[int, ...]
 """Unit first."""
+
+# A unit that answered twice is believed again when it has not done so for this long.
+DOUBLING_NS = 60 * 1_000_000_000
+# The first second answer may belong to an older question than it seems; so many waits of the whole guard show how long they really take.
+DOUBLES_WATCHED = 3
+# USB adapters hand bytes over in steps of up to 16 ms.
+DOUBLE_MARGIN_NS = 20_000_000
 
 
 class _Entry:
@@ -27,6 +37,19 @@ class _Entry:
         self.until_ns = 0
 
 
+class _Doubling:
+    """A unit that answers twice."""
+
+    __slots__ = ("longest_ns", "until_ns", "watched")
+
+    def __init__(self) -> None:
+        self.longest_ns = 0
+        """From an answer to its second one."""
+        self.until_ns = 0
+        self.watched = 0
+        """Answers since one took longer than was waited for."""
+
+
 class Unanswered:
     """Of one bus. Bounded by the number of different questions in the plan."""
 
@@ -34,12 +57,38 @@ class Unanswered:
         self._guard_ns = guard_ms * 1_000_000
         self._units: dict[int, dict[Key, _Entry]] = {}
         self._asked = 0
+        self._answered_ns: dict[Key, int] = {}
+        self._doubling: dict[int, _Doubling] = {}
 
     def blocked_until_ns(self, key: Key, now_ns: int) -> int:
         """Until when a question with this key must not be asked; 0 when it may be asked now."""
         entries = self._units.get(key[0]) if key else None
         entry = entries.get(key) if entries else None
-        return entry.until_ns if entry is not None and now_ns < entry.until_ns else 0
+        until_ns = 0 if entry is None else entry.until_ns
+        if key and key[0] in self._doubling and key in self._answered_ns:
+            until_ns = max(until_ns, self._answered_ns[key] + self._double_ns(self._doubling[key[0]], now_ns))
+        return until_ns if now_ns < until_ns else 0
+
+    def awaits(self, key: Key) -> bool:
+        """Whether questions with this key are still without an answer, however long ago they were asked."""
+        return bool(key) and key in self._units.get(key[0], ())
+
+    def doubled(self, key: Key, now_ns: int) -> bool:
+        """An answer with this key came although none was due any more. True when that is new of its unit."""
+        doubling = self._doubling.setdefault(key[0], _Doubling())
+        new = now_ns >= doubling.until_ns
+        took_ns = now_ns - self._answered_ns.get(key, now_ns)
+        if new or took_ns > 2 * doubling.longest_ns + DOUBLE_MARGIN_NS:
+            doubling.watched = 0
+        doubling.longest_ns = took_ns if new else max(doubling.longest_ns, took_ns)
+        doubling.until_ns = now_ns + DOUBLING_NS
+        return new
+
+    def _double_ns(self, doubling: _Doubling, now_ns: int) -> int:
+        """For how long after an answer its second one may come."""
+        if now_ns >= doubling.until_ns:
+            return 0
+        return self._guard_ns if doubling.watched < DOUBLES_WATCHED else min(self._guard_ns, 2 * doubling.longest_ns + DOUBLE_MARGIN_NS)
 
     def timed_out(self, key: Key, now_ns: int) -> None:
         """The question got no answer, or none that is surely its own."""
@@ -53,6 +102,9 @@ class Unanswered:
 
     def answered(self, key: Key, now_ns: int) -> None:
         """A normal answer with this key came."""
+        self._answered_ns[key] = now_ns
+        if key and key[0] in self._doubling:
+            self._doubling[key[0]].watched += 1
         entries = self._units.get(key[0]) if key else None
         if not entries:
             return

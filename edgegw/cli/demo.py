@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CONTACT = ("DI-01", "input.2")
 CONTACT_CLOSES_S, CONTACT_OPENS_S = 4.0, 12.0
 SCREEN_EVERY_S = 1.0
+# Ctrl-C, `kill`, and a terminal that is closed.
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command("demo", help="A whole simulated station: devices, gateway, broker, receiver. Ctrl-C ends it; --json: no screen, one line with the verdict.")
@@ -55,6 +57,9 @@ def _run(directory: Path, seconds: float | None, period_s: float, *, show: bool)
     from edgegw.sim.audit import alarms_received
 
     rig = Rig(directory, period_s=period_s)
+    # Whoever ends the demo before it runs, or a second time, gets no verdict; but nothing is left running.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         click.echo("Starting: simulated station, broker, receiver, gateway ...", err=True)
         rig.make_keys()
@@ -63,34 +68,37 @@ def _run(directory: Path, seconds: float | None, period_s: float, *, show: bool)
         rig.start_receiver()
         rig.write_config()
         rig.start_gateway()
-        _watch(rig, seconds, show=show)
+        alarm_due = _watch(rig, seconds, show=show)
         click.echo("Ending: the devices fall silent, what is under way is delivered ...", err=True)
         rig.drain()
         alarms = alarms_received(rig.sink, IDENTITY)
-        return _verdict(rig, rig.stop("gateway"), [alarm for alarm in alarms if alarm["device"] == CONTACT[0]])
+        ours = [alarm for alarm in alarms if alarm["device"] == CONTACT[0]]
+        return _verdict(rig, well=rig.stop("gateway") == 0 and (bool(ours) or not alarm_due), alarms=ours)
     finally:
+        for number in _ENDING_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         rig.close()
 
 
-def _watch(rig: Rig, seconds: float | None, *, show: bool) -> None:
-    """Until the time is over or Ctrl-C; a part that ended by itself ends the watch."""
+def _watch(rig: Rig, seconds: float | None, *, show: bool) -> bool:
+    """Until the time is over or Ctrl-C; returns whether the contact was closed, so that its alarm must have come. Raises EdgegwError when a part ended by itself."""
     ended: list[int] = []
-    before = {number: signal.signal(number, lambda got, _frame: ended.append(got)) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, lambda got, _frame: ended.append(got)) for number in _ENDING_SIGNALS}
     started = time.monotonic()
     acts = [(CONTACT_CLOSES_S, "set", {"value": 1}), (CONTACT_OPENS_S, "release", {})]
     try:
         while not ended and (seconds is None or time.monotonic() - started < seconds):
+            rig.must_run()
             if show:
                 _show(rig, time.monotonic() - started)
             time.sleep(min(SCREEN_EVERY_S, 0.2 if not show else SCREEN_EVERY_S))
-            if not rig.running("gateway"):
-                break
             while acts and time.monotonic() - started >= acts[0][0]:
                 _, command, arguments = acts.pop(0)
                 rig.tell_station(command, device=CONTACT[0], point=CONTACT[1], **arguments)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    return len(acts) < 2
 
 
 def _show(rig: Rig, elapsed_s: float) -> None:
@@ -106,18 +114,18 @@ def _show(rig: Rig, elapsed_s: float) -> None:
     click.clear()
     click.echo(f"Demo {elapsed_s:5.0f} s   devices answered {answers} times   Ctrl-C ends it")
     click.echo()
-    for line in render(status, screen_language(settings), settings, 0):
+    for line in render(status, screen_language(settings), settings, None):
         click.echo(line)
 
 
-def _verdict(rig: Rig, exit_code: int, alarms: list[dict[str, Any]]) -> dict[str, Any]:
+def _verdict(rig: Rig, *, well: bool, alarms: list[dict[str, Any]]) -> dict[str, Any]:
     from edgegw.cli.rig import IDENTITY
     from edgegw.sim.audit import audit
 
     found = audit(rig.journal, rig.sink, IDENTITY)
     return {
         "schema": "edgegw.demo/1",
-        "ok": found.ok and exit_code == 0 and bool(alarms),
+        "ok": found.ok and well,
         "devices": found.devices,
         "answers": found.answers,
         "values_received": found.values_received,
@@ -132,6 +140,6 @@ def _verdict(rig: Rig, exit_code: int, alarms: list[dict[str, Any]]) -> dict[str
 def _sentence(verdict: dict[str, Any]) -> str:
     word = "OK  " if verdict["ok"] else "FAIL"
     return (
-        f"{word}  {verdict['devices']} devices gave {verdict['answers']} answers; {verdict['values_received']} values received, "
-        f"{verdict['lost']} lost, {verdict['duplicates']} twice, {len(verdict['alarms'])} alarms"
+        f"{word}  {verdict['devices']} devices, {verdict['answers']} answers; cloud: {verdict['values_received']} values, "
+        f"{verdict['lost']} lost, {verdict['duplicates']} twice, alarms: {len(verdict['alarms'])}"
     )

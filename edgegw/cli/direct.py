@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from edgegw.model import Reading
 
 
-def read_directly(settings: Settings, code: str, points: Sequence[str]) -> tuple[dict[str, Any], str, str]:
-    """(what the daemon's `read` would answer, gateway, its language). Raises EdgegwError."""
+def read_directly(settings: Settings, code: str, points: Sequence[str], said: str) -> tuple[dict[str, Any], str, str]:
+    """(what the daemon's `read` would answer, gateway, its language); `said` is the text that tells why. Raises EdgegwError."""
     from edgegw.bus.direct import read_device
     from edgegw.clock import Clock, read_clock_trust
     from edgegw.drivers.plan import line_facts, plan_device
@@ -36,14 +36,14 @@ def read_directly(settings: Settings, code: str, points: Sequence[str]) -> tuple
         raise EdgegwError("E-CFG", f'{settings.config}: device "{code}" names the unknown bus "{device.bus}"', "edgegw config check", EXIT_USAGE)
     plan = plan_device(device, load_profile(device.profile), line_facts(bus), 1)
     wanted = _wanted(plan, code, points)
-    click.echo(say(screen_language(settings, config.gateway.language), "direct", bus.path or f"{bus.host}:{bus.port}"), err=True)
+    click.echo(say(screen_language(settings, config.gateway.language), said, bus.path or f"{bus.host}:{bus.port}"), err=True)
     clock = Clock()
     clock.trust = read_clock_trust()
     started_s = time.monotonic()
     readings = asyncio.run(_within(read_device(bus, plan, clock), settings.timeout_s, code))
     data = {
         "values": [value for reading in readings for value in _values(reading) if not wanted or value["point"] in wanted],
-        "device": {"name": device.name, "profile": device.profile, "bus": device.bus, "unit": device.unit},
+        "device": {"code": code, "name": device.name, "profile": device.profile, "bus": device.bus, "unit": device.unit},
         "requests": sum(len(source.questions) for source in plan.sources),
         "milliseconds": round((time.monotonic() - started_s) * 1000),
     }

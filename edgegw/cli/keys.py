@@ -36,7 +36,8 @@ def new(kind: str, directory: str | None, identity: str) -> None:
         place = Path(directory or configured_dir)
         identity = identity or configured_identity
         fingerprint, public = new_gateway_keys(place, identity), place / GATEWAY_PUBLIC
-        step = f"copy {public} to the cloud, into the directory gateways of its keys"
+        name = identity.replace("/", ".") or "OPERATOR.STATION.GATEWAY"
+        step = f"copy {public} to the cloud, as gateways/{name}.pub in the directory of its keys"
     data = {"kind": kind, "directory": str(place), "fingerprint": fingerprint, "public": str(public), "gateway": identity}
     result = Result(
         data,

@@ -66,8 +66,13 @@ def complain(fault: EdgegwError, *, language: str, json_command: str | None) -> 
         line = f"{fault.message_id}: {message.zh}（{fault.text}）" + (f"。下一步: {step}" if step else "")
     click.echo(line, err=True)
     if json_command:
-        error = {"id": fault.message_id, "text": fault.text, "cause": [message.en] if message else [], "next": [fault.next_step] if fault.next_step else []}
-        _write(frame(json_command, None, ok=False, error=error))
+        _write(frame(json_command, None, ok=False, error=error_object(fault)))
+
+
+def error_object(fault: EdgegwError) -> dict[str, Any]:
+    """The form of `error` in a JSON frame."""
+    message = lookup(fault.message_id)
+    return {"id": fault.message_id, "text": fault.text, "cause": [message.en] if message else [], "next": [fault.next_step] if fault.next_step else []}
 
 
 # -- the terminal

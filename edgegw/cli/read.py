@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 
 from edgegw.cli.cells import cut, table
-from edgegw.cli.output import Result, finish, paint, screen_language, screen_width
+from edgegw.cli.output import Result, complain, error_object, finish, paint, screen_language, screen_width
 from edgegw.cli.settings import Settings, current
-from edgegw.cli.texts import age, say, say_word
+from edgegw.cli.texts import age, count, say, say_word
 from edgegw.control.client import Connection
-from edgegw.errors import EXIT_DEVICE_ERROR, EXIT_NO_ANSWER, EXIT_OK, EXIT_WARNINGS
+from edgegw.errors import EXIT_DEVICE_ERROR, EXIT_NO_ANSWER, EXIT_OK, EXIT_WARNINGS, EdgegwError
 
 # Stale is age, shown and never stored: older than this many periods.
 STALE_PERIODS = 3
@@ -28,27 +29,36 @@ def command(code: str, points: tuple[str, ...], *, fresh: bool, raw: bool) -> No
     data, gateway, spoken = _direct(settings, code, points) if settings.offline else _ask(settings, code, points, fresh=fresh)
     values = mark_stale(data["values"])
     language = screen_language(settings, spoken)
+    fault = find_fault(data, values, code)
+    if fault:
+        complain(fault, language=language, json_command=None)
     result = Result(
         values,
         gateway=gateway,
-        exit_code=judge(values),
+        exit_code=fault.exit_code if fault else judge(values),
         screen=lambda: render({**data, "values": values}, code, language, settings, raw=raw or _has_raw(values)),
         rows=lambda: ([v["device"], v["point"], v["value"], v["unit"], v["quality"], v["age_s"]] for v in values),
-        more={key: data[key] for key in ("device", "requests", "milliseconds")},
+        more={**{key: data[key] for key in ("device", "requests", "milliseconds")}, "error": error_object(fault) if fault else None},
     )
     finish(settings, "read", result)
 
 
 def _ask(settings: Settings, code: str, points: Sequence[str], *, fresh: bool) -> tuple[dict[str, Any], str, str]:
-    with Connection(settings.socket, settings.timeout_s) as daemon:
-        data = daemon.ask("read", {"device": code, "points": list(points), "fresh": fresh}, settings.timeout_s)
-        return data, daemon.gateway, daemon.language
+    """The service's word; where no service runs, the device's own."""
+    try:
+        with Connection(settings.socket, settings.timeout_s) as daemon:
+            data = daemon.ask("read", {"device": code, "points": list(points), "fresh": fresh}, settings.timeout_s)
+            return data, daemon.gateway, daemon.language
+    except EdgegwError as fault:
+        if fault.message_id != "E-DAEMON-ABSENT" or not os.access(settings.config, os.R_OK):
+            raise
+    return _direct(settings, code, points, said="direct.absent")
 
 
-def _direct(settings: Settings, code: str, points: Sequence[str]) -> tuple[dict[str, Any], str, str]:
+def _direct(settings: Settings, code: str, points: Sequence[str], said: str = "direct") -> tuple[dict[str, Any], str, str]:
     from edgegw.cli.direct import read_directly
 
-    return read_directly(settings, code, points)
+    return read_directly(settings, code, points, said)
 
 
 def mark_stale(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -73,6 +83,22 @@ def judge(values: Sequence[dict[str, Any]]) -> int:
     return EXIT_DEVICE_ERROR if qualities == {"refused"} else EXIT_WARNINGS
 
 
+def find_fault(data: dict[str, Any], values: Sequence[dict[str, Any]], code: str) -> EdgegwError | None:
+    """Why there is nothing new to show: the line, the silence of the device, or its refusal. A fresh read that nobody answered says so beside the old values."""
+    exit_code = judge(values) if data.get("answered", True) else EXIT_NO_ANSWER
+    device = data["device"]
+    where = f"{code} (bus {device['bus']}, unit {device['unit']})"
+    if exit_code == EXIT_NO_ANSWER and data.get("error"):
+        error = data["error"]
+        return EdgegwError(error["id"], f"{code}: {error['text']}", error["next"], EXIT_NO_ANSWER)
+    if exit_code == EXIT_NO_ANSWER:
+        step = f"check its power, address, speed and wiring; `edgegw status` shows whether others on {device['bus']} answer"
+        return EdgegwError("E-BUS-TIMEOUT", f"{where} does not answer", step, EXIT_NO_ANSWER)
+    if exit_code == EXIT_DEVICE_ERROR:
+        return EdgegwError("E-BUS-REFUSED", f"{where} refuses what is asked", f"does it fit the profile {device['profile']}?", EXIT_DEVICE_ERROR)
+    return None
+
+
 def render(data: dict[str, Any], code: str, language: str, settings: Settings, *, raw: bool) -> Iterator[str]:
     """The screen, at most 80 cells a line."""
     device = data["device"]
@@ -89,7 +115,8 @@ def render(data: dict[str, Any], code: str, language: str, settings: Settings, *
     for line, value in zip(lines, values, strict=True):
         yield paint(line, say_word(language, "quality", value["quality"]) if value["quality"] == "stale" else "", settings)
     if data["requests"]:
-        yield say(language, "read.cost", data["requests"], f"{data['milliseconds']:.0f}")
+        requests = count(language, "read.request", "read.requests", data["requests"])
+        yield say(language, "read.cost", requests, f"{data['milliseconds']:.0f}")
 
 
 def _row(value: dict[str, Any], language: str) -> list[str]:

@@ -13,7 +13,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ READY_S_MAX = 20.0
 STOP_S_MAX = 12.0
 # A backlog of a minute drains in seconds; a busy machine gets room.
 DRAIN_S_MAX = 60.0
+
+# Without --keep the logs go with the directory.
+_KEEP = "edgegw demo --keep DIR, then read the *.log files in DIR"
 
 _MOSQUITTO_PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/sbin")
 _BROKER = """\
@@ -88,7 +92,7 @@ def wait_for(what: str, condition: Callable[[], Any], timeout_s: float = READY_S
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
         if time.monotonic() > deadline:
-            raise EdgegwError("E-DEMO-WAIT", f"{what} did not come within {timeout_s:g} s", "read the log files named above", EXIT_CHECK_FAILED)
+            raise EdgegwError("E-DEMO-WAIT", f"{what} did not come within {timeout_s:g} s", _KEEP, EXIT_CHECK_FAILED)
         time.sleep(0.02)
     return found
 
@@ -117,14 +121,12 @@ class Rig:
         make_demo_pki(self.directory / "pki", ["localhost", "127.0.0.1"])
         self.command("keys", "new", "gateway", "--dir", f"{self.directory}/state/keys")
         self.command("keys", "new", "cloud", "--dir", f"{self.directory}/cloud")
-        gateways = self.directory / "cloud" / "gateways"
-        gateways.mkdir(mode=0o700)
-        shutil.copy(self.directory / "state" / "keys" / "gateway.pub", gateways / f"{OPERATOR}.{STATION}.{GATEWAY}.pub")
+        shutil.copy(self.directory / "state" / "keys" / "gateway.pub", self.directory / "cloud" / "gateways" / f"{OPERATOR}.{STATION}.{GATEWAY}.pub")
 
     def start_station(self, *options: str) -> None:
         arguments = ("simulate", "--journal", str(self.journal), "--control", str(self.directory / "station.sock"), *options)
         log = self._start("station", (sys.executable, "-m", "edgegw", *arguments))
-        self.station = json.loads(wait_for("the simulated station's ports", lambda: _first_line(log)))
+        self.station = json.loads(self._wait_for_part("station", "the simulated station's ports", lambda: _first_line(log)))
 
     def start_broker(self) -> None:
         """Mosquitto, with mutual TLS; where there is none, the one in pure Python (MQTT 3.1.1) that `./dev demo` then installs."""
@@ -140,7 +142,7 @@ class Rig:
             self._start("broker", (sys.executable, "-m", "edgegw.sim.pure_broker", str(self.broker_port), *files))
         else:
             raise EdgegwError("E-DEMO-BROKER", "no broker on this machine: neither mosquitto nor amqtt", "apt-get install mosquitto", EXIT_CHECK_FAILED)
-        wait_for("the broker", lambda: _answers(self.broker_port))
+        self._wait_for_part("broker", "the broker", lambda: _answers(self.broker_port))
 
     def start_receiver(self) -> None:
         pki = self.directory / "pki"
@@ -150,7 +152,7 @@ class Rig:
             *("--cert-key", str(pki / "receiver.key"), "--receipt-interval", "1"),
         )
         log = self._start("receiver", (sys.executable, "-m", "edgegw", *arguments))
-        wait_for("the receiver", lambda: "ready" in log.read_text())
+        self._wait_for_part("receiver", "the receiver", lambda: "ready" in log.read_text())
 
     def write_config(self, tables: str | None = None) -> None:
         """The gateway's configuration: of the simulated station, or with other tables of buses, devices and rules."""
@@ -185,6 +187,14 @@ class Rig:
     def running(self, part: str) -> bool:
         return part in self._processes and self._processes[part].poll() is None
 
+    def must_run(self) -> None:
+        """Raises EdgegwError with the last words of a part that ended although nobody asked it to."""
+        for part, process in self._processes.items():
+            if process.poll() is not None:
+                lines = self._logs[part].read_text(errors="replace").strip().splitlines()
+                said = f", its last line: {lines[-1]}" if lines else ""
+                raise EdgegwError("E-DEMO-ENDED", f"the {part} ended by itself with exit code {process.returncode}{said}", _KEEP, EXIT_CHECK_FAILED)
+
     def pid_of(self, part: str) -> int:
         return self._processes[part].pid
 
@@ -207,11 +217,15 @@ class Rig:
 
     def tell_station(self, command: str, **arguments: object) -> dict[str, Any]:
         """One fault command to the simulated station; returns its reply."""
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(5)
-            line.connect(self.station["control"])
-            line.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
-            reply = line.makefile("rb").readline()
+        try:
+            with socket.socket(socket.AF_UNIX) as line:
+                line.settimeout(5)
+                line.connect(self.station["control"])
+                line.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+                reply = line.makefile("rb").readline()
+        except OSError as fault:
+            self.must_run()
+            raise EdgegwError("E-DEMO-WAIT", f"the simulated station does not answer ({fault})", _KEEP, EXIT_CHECK_FAILED) from fault
         answer: dict[str, Any] = json.loads(reply)
         return answer
 
@@ -243,13 +257,40 @@ class Rig:
             raise EdgegwError("E-DEMO-COMMAND", f"edgegw {' '.join(arguments)}: {done.stderr.strip()}", "", done.returncode)
         return done.stdout
 
+    def _wait_for_part(self, part: str, what: str, condition: Callable[[], Any]) -> Any:
+        """Like `wait_for`, but a part that ended will never get ready."""
+
+        def ready() -> Any:
+            found = condition()
+            if not found and not self.running(part):
+                self.must_run()
+            return found
+
+        return wait_for(what, ready)
+
     def _start(self, part: str, arguments: Sequence[str]) -> Path:
         log = self.directory / f"{part}.{len(list(self.directory.glob(f'{part}.*.log')))}.log"
-        with log.open("wb") as sink:
-            process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)  # noqa: S603 - parts of the rig
-        self._processes[part] = process
+        with log.open("wb") as sink, _signals_held():
+            # A session of its own: Ctrl-C on the terminal is for the rig, which ends the parts in their order.
+            self._processes[part] = subprocess.Popen(  # noqa: S603 - parts of the rig
+                arguments, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
+            )
         self._logs[part] = log
         return log
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """A signal between a process's start and its entry in the list would leave it behind: it is raised when the entry stands."""
+    noted: list[int] = []
+    before = {number: signal.signal(number, lambda got, _frame: noted.append(got)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in noted:
+        signal.raise_signal(number)
 
 
 def _first_line(log: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,8 @@ from edgegw.control.client import Connection
 from edgegw.errors import EXIT_CHECK_FAILED, EXIT_NO_DAEMON, EXIT_OK, EXIT_WARNINGS, EdgegwError
 
 _EXIT_OF = {"ok": EXIT_OK, "warn": EXIT_WARNINGS, "fail": EXIT_CHECK_FAILED}
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_TRUSTED = ("synchronised", "corrected")
 # More do not fit a screen; --json has them all.
 _ALARMS_SHOWN_MAX = 10
 # What does not fit one line goes on under the sentence.
@@ -54,8 +57,8 @@ def plain_rows(data: dict[str, Any]) -> Iterator[tuple[object, ...]]:
         yield ("alarm", alarm["number"], alarm["for_s"], alarm["level"], alarm["device"], alarm["point"], alarm["text"])
 
 
-def render(data: dict[str, Any], language: str, settings: Settings, exit_code: int, now_s: float | None = None) -> Iterator[str]:
-    """The screen, at most 80 cells a line."""
+def render(data: dict[str, Any], language: str, settings: Settings, exit_code: int | None, now_s: float | None = None) -> Iterator[str]:
+    """The screen, at most 80 cells a line. Without an exit code it is no command's end, and no next one is named."""
     program = f"edgegw {data['version']}  {say(language, 'status.up', duration(language, data['uptime_s']))}"
     yield both_ends(f"{data['gateway']}  {data['name']}".rstrip(), program)
     now = time.localtime(now_s)
@@ -71,7 +74,7 @@ def render(data: dict[str, Any], language: str, settings: Settings, exit_code: i
     yield ""
     yield from _alarm_table(data["alarms"], language)
     step = _next_step(data)
-    if step or exit_code:
+    if exit_code is not None and (step or exit_code):
         yield both_ends(say(language, "next", step) if step else "", say(language, "exit", exit_code))
 
 
@@ -88,6 +91,10 @@ def _summary(data: dict[str, Any], language: str) -> str:
         parts.append(count(language, "status.alarm", "status.alarms", len(data["alarms"])))
     if offline:
         parts.append(count(language, "status.device", "status.devices", offline))
+    if not parts and data["clock"]["trust"] not in _TRUSTED:
+        parts.append(say(language, "status.clock_doubt"))
+    if not all(uplink["connected"] for uplink in data["uplinks"]):
+        parts.append(say(language, "status.cloud_away"))
     return ("，" if language == "zh" else ", ").join(parts) or (say(language, "status.good") if data["overall"] == "ok" else "")
 
 
@@ -95,12 +102,14 @@ def _lines(data: dict[str, Any], language: str) -> Iterator[tuple[str, str, str]
     """(text id of the name, state word, sentence) of clock, clouds and buffer."""
     clock = data["clock"]
     offset = say(language, "status.offset", clock["offset_ms"]) if clock.get("offset_ms") is not None else ""
-    trusted = {"synchronised": "ok", "corrected": "ok", "held": "warn"}
-    yield "status.clock", trusted.get(clock["trust"], "fail"), say_word(language, "clock", clock["trust"]) + offset
+    yield "status.clock", "ok" if clock["trust"] in _TRUSTED else "warn", say_word(language, "clock", clock["trust"]) + offset
     if not data["uplinks"]:
         yield "status.cloud", "none", say(language, "status.no_uplink")
     for uplink in data["uplinks"]:
         yield "status.cloud", "ok" if uplink["connected"] and not uplink["error"] else "warn", _uplink(uplink, language)
+    for bus in data["buses"]:
+        if bus.get("error"):
+            yield "status.line", "warn", f"{bus['name']}: {_error(bus['error'])}"
     buffer = data["buffer"]
     yield "status.buffer", "fail" if buffer["error"] else "ok", _buffer(buffer, language)
 
@@ -162,15 +171,17 @@ def _alarm_table(alarms: list[dict[str, Any]], language: str) -> list[str]:
 
 
 def _what(alarm: dict[str, Any], language: str) -> str:
-    text = alarm["text"] or alarm["point"]
-    if alarm["value"] is None or not alarm["unit"] or alarm["unit"] == "1":
-        return str(text)
+    """The alarm's text, and its value where the text does not say it already."""
+    text = str((alarm.get("text_zh") if language == "zh" else "") or alarm["text"] or alarm["point"])
+    if alarm["value"] is None or not alarm["unit"] or alarm["unit"] == "1" or alarm["value"] in map(float, _NUMBER.findall(text)):
+        return text
     limit = say(language, "alarm.limit", f"{alarm['limit']:g}") if alarm["limit"] is not None else ""
     return f"{text} {alarm['value']:g} {alarm['unit']}{limit}"
 
 
 def _next_step(data: dict[str, Any]) -> str:
     """At most two commands that lead on from what is wrong."""
-    steps = [f"edgegw explain {uplink['error']['id']}" for uplink in data["uplinks"] if isinstance(uplink["error"], dict)]
+    faulty = [thing["error"] for thing in (*data["buses"], *data["uplinks"]) if isinstance(thing.get("error"), dict)]
+    steps = [f"edgegw explain {error['id']}" for error in faulty]
     steps += [f"edgegw read {alarm['device']} --fresh" for alarm in data["alarms"] if alarm["device"]]
     return " | ".join(dict.fromkeys(steps[:2]))

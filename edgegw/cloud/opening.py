@@ -30,6 +30,8 @@ STREAMS_OF_TOPIC: Mapping[str, frozenset[int]] = {
     "m": frozenset({0}),
 }
 _INT64_MAX = 2**63 - 1
+# In the body of an event, which is text: counters of 64 bits without a sign too.
+_INTEGER_BITS_MAX = 64
 
 ReadingRow = tuple[str, str, int, int, str, str, int, int | float | str | None, str, str]
 """A row of the table `readings`."""
@@ -203,16 +205,21 @@ def _json(event: Event) -> str:
 
 
 def _plain(item: object) -> object:
-    """JSON has no bytes and no infinities: hexadecimal text, null."""
-    if isinstance(item, Mapping):
-        return {str(key): _plain(value) for key, value in item.items()}
-    if isinstance(item, list | tuple):
-        return [_plain(value) for value in item]
-    if isinstance(item, bytes):
-        return item.hex()
-    if isinstance(item, float) and not math.isfinite(item):
-        return None
-    return item if item is None or isinstance(item, str | int | float) else str(item)
+    """JSON has no bytes and no infinities: hexadecimal text, null. Raises RefusedError on what a gateway never writes."""
+    match item:
+        case dict():
+            return {str(_plain(key)): _plain(value) for key, value in item.items()}
+        case list():
+            return [_plain(value) for value in item]
+        case bytes():
+            return item.hex()
+        case float():
+            return item if math.isfinite(item) else None
+        case int() if item.bit_length() <= _INTEGER_BITS_MAX:
+            return item
+        case str() | None:
+            return item
+    raise RefusedError("content", f"the body of an event holds a {type(item).__name__} that is no plain value")
 
 
 def _lost_range(event: Event) -> Identity | None:

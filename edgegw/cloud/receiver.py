@@ -24,10 +24,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edgegw.cloud.broker import BrokerAddress, describe, make_client, parse_broker, start
 from edgegw.cloud.intake import Intake, Taken
-from edgegw.cloud.intervals import IntervalSet
 from edgegw.cloud.opening import Keyring
 from edgegw.cloud.sink import Sink, SinkError, open_sink
 from edgegw.errors import EXIT_OK, EdgegwError
+from edgegw.intervals import IntervalSet
 from edgegw.model import Identity
 from edgegw.uplink.envelope import Receipt, key_id, sign_receipt
 from edgegw.uplink.keys import load_cloud_keys

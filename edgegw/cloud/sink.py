@@ -8,9 +8,9 @@ from typing import Protocol
 
 import msgspec
 
-from edgegw.cloud.intervals import IntervalSet
 from edgegw.cloud.opening import EventRow, ReadingRow
 from edgegw.errors import EXIT_USAGE, EdgegwError
+from edgegw.intervals import IntervalSet
 
 
 class SinkError(Exception):

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgegw.cloud.intervals import IntervalSet
 from edgegw.cloud.opening import EventRow, ReadingRow
 from edgegw.cloud.sink import Arrival, Parked, SinkConflictError, SinkError
 from edgegw.errors import EXIT_STORE, EdgegwError
+from edgegw.intervals import IntervalSet
 
 # Batches wait for a schema document that travels before them: more than a few mean a fault, and the gateway keeps what is not receipted.
 PARKED_MAX = 1000
@@ -94,7 +94,7 @@ class SqliteSink:
         return known
 
     def settle(self, gateway: str, epoch: str, stream: int, first: int, last: int) -> None:
-        swallowed, merged = self.settled(gateway, epoch, stream).add(first, last)
+        swallowed, merged, _ = self.settled(gateway, epoch, stream).add(first, last)
         with _told():
             for interval in swallowed:
                 self._connection.execute(

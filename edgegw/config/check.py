@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from edgegw.config.uplink_check import check_uplinks
 from edgegw.drivers.profile import Profile, available, load_profile
 from edgegw.errors import EdgegwError
 
+# A name for the resolver: letters, digits and hyphens between dots; an underscore for the names that people give all the same.
+_HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 # The kernel numbers these in the order in which they appear.
 _BARE_PORT = re.compile(r"/dev/tty(USB|ACM)\d+")
 
@@ -106,11 +110,32 @@ def _line(bus: Bus, path: tuple[str, int]) -> Iterator[Doubt]:
     else:
         if not bus.host:
             yield Doubt(ERROR, "E-CFG-MISSING", path, f'{title}kind "{bus.kind}" needs "host", the address of the server')
+        elif not _is_host(bus.host):
+            text = f'{title}host must be a name or an address alone, as in "192.168.1.10", found "{bus.host}"; the port has its own key: port = 502'
+            yield Doubt(ERROR, "E-CFG-VALUE", (*path, "host"), text)
         if bus.path:
             yield Doubt(WARNING, "W-CFG-UNUSED", (*path, "path"), f'{title}path has no meaning for kind "{bus.kind}"')
+    if bus.kind == "serial" and _is_no_port(bus.path):
+        yield Doubt(WARNING, "W-CFG-NOPORT", (*path, "path"), f"{title}{bus.path} is no serial port; `ls /dev/serial/by-path` shows those that are there")
     if _BARE_PORT.fullmatch(bus.path):
         text = f"{title}the name {bus.path} can change when something is plugged in; use its name below /dev/serial/by-path"
         yield Doubt(WARNING, "W-CFG-PORT", (*path, "path"), text)
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST.fullmatch(text) is not None
+    return True
+
+
+def _is_no_port(path: str) -> bool:
+    """Something is there, but nothing that speaks. What is not there yet may still be plugged in."""
+    try:
+        return bool(path) and not stat.S_ISCHR(Path(path).stat().st_mode)
+    except OSError:
+        return False
 
 
 def _place(bus: Bus) -> str:

@@ -32,8 +32,13 @@ class Finding(msgspec.Struct, frozen=True):
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """`; did you mean "baudrate"?`, or nothing when nothing is near."""
-    near = _nearest(word.lower(), tuple(choices))
+    near = nearest(word, choices)
     return f'; did you mean "{near}"?' if near else ""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """The choice that was probably meant, empty when nothing is near."""
+    return _nearest(word.lower(), tuple(choices))
 
 
 @lru_cache(maxsize=256)

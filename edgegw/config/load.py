@@ -156,7 +156,7 @@ _SENTENCES = (
     (r"Unterminated string|Illegal character '\\n'", "a text is not closed: the quote at its end is missing"),
     (r"Unclosed array", "a list is not closed, or a comma is missing in it"),
     (r"Unclosed inline table", "a table is not closed: }} is missing"),
-    (r"Unescaped '\\' in a string", "a backslash in \"...\" begins a special sign; write the text in '...' or use /"),
+    (r"Unescaped '\\' in a string|Invalid hex value", "a backslash in \"...\" begins a special sign; write the text in '...' or use /"),
     (r"Illegal character", "a sign that is not allowed in a text (control character)"),
     (r"Expected newline or end of document after a statement", "something stands behind the value; a text needs quotes, a number no leading 0 and no comma"),
     (r"Invalid statement", "neither a key = value, a [table] nor a # comment"),
@@ -171,9 +171,27 @@ def explain_syntax(text: str, said: str) -> tuple[int, str]:
     lines = text.split("\n")
     line = int(found["line"]) if found and found["line"] else max(1, len(text.rstrip().split("\n")))
     source = lines[line - 1] if line <= len(lines) else ""
+    single = _single_brackets(what, source)
+    if single:
+        return _line_of(
+            lines, rf"\[\s*{single}\s*\]", line
+        ), f"not valid TOML: [{single}] must be written [[{single}]] with double brackets, once for each {single}"
     if what == "Cannot overwrite a value":
         return line, f'not valid TOML: the key "{source.partition("=")[0].strip()}" stands twice in this table'
     return line, f"not valid TOML: {_odd_sign(source) or _invalid_value(what, source) or _sentence(what)}"
+
+
+def _single_brackets(what: str, source: str) -> str:
+    """The table that may stand many times and was begun with [single] brackets: its next header is what the parser stumbles over."""
+    header = re.match(r"\s*\[\[?\s*(\w+)\s*\]", source)
+    refused = what == "Cannot overwrite a value" or re.match(r"Cannot (declare|mutate)", what)
+    many = {field.encode_name for field in msgspec.structs.fields(Config) if getattr(field.type, "__origin__", None) is list}
+    return header[1] if header and refused and header[1] in many else ""
+
+
+def _line_of(lines: list[str], pattern: str, otherwise: int) -> int:
+    """The first line that begins with the pattern."""
+    return next((number for number, line in enumerate(lines, 1) if re.match(rf"\s*{pattern}", line)), otherwise)
 
 
 def _odd_sign(source: str) -> str:

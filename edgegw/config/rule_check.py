@@ -13,7 +13,9 @@ from edgegw.points import lookup, suggest
 
 def check_rules(site: Site) -> Iterator[Doubt]:
     points = {name: frozenset(row.point for row in profile.point) for name, profile in site.profiles.items()}
-    codes = {device.code: device for device in site.config.device}
+    codes: dict[str, list[Device]] = {}
+    for device in site.config.device:
+        codes.setdefault(device.code, []).append(device)
     for number, rule in enumerate(site.config.rule):
         path = ("rule", number)
         if lookup(rule.point) is None:
@@ -36,15 +38,15 @@ def _near(point: str, points: dict[str, frozenset[str]]) -> str:
     return hint or (f'; did you mean "{near}"?' if near else "")
 
 
-def _named(pattern: str, codes: dict[str, Device]) -> bool:
+def _named(pattern: str, codes: dict[str, list[Device]]) -> bool:
     return pattern in codes or any(fnmatchcase(code, pattern) for code in codes)
 
 
-def _candidates(rule: Rule, codes: dict[str, Device]) -> Iterator[Device]:
-    """The devices that a rule names, all when it names none."""
-    for code, device in codes.items():
+def _candidates(rule: Rule, codes: dict[str, list[Device]]) -> Iterator[Device]:
+    """The devices that a rule names, all when it names none; of a code that stands twice, which is said elsewhere, either."""
+    for code, devices in codes.items():
         if not rule.devices or any(code == pattern or fnmatchcase(code, pattern) for pattern in rule.devices):
-            yield device
+            yield from devices
 
 
 def _judged(rule: Rule, device: Device, site: Site, points: dict[str, frozenset[str]]) -> bool:

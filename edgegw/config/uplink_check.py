@@ -62,6 +62,8 @@ def _files(uplink: Uplink, path: tuple[str, int], *, running: bool) -> Iterator[
         mode = _mode(named) if named else None
         if named and mode is None:
             yield Doubt(severity, missing, (*path, key), f'uplink "{uplink.name}": {key}: no file {named}')
+        elif mode and stat.S_ISDIR(mode):
+            yield Doubt(ERROR, "E-CFG-VALUE", (*path, key), f'uplink "{uplink.name}": {key}: {named} is a directory, not a file')
         elif mode and key in _SECRET_FILES and mode & _GROUP_OR_OTHERS:
             text = f'uplink "{uplink.name}": {key}: others may read {named} (mode {stat.S_IMODE(mode):04o}); chmod 600 {named}'
             yield Doubt(severity, open_to_others, (*path, key), text)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from edgegw.config.finding import did_you_mean
+from edgegw.config.finding import did_you_mean, nearest
 from edgegw.config.lines import Path
 from edgegw.config.model import Config
 
@@ -64,8 +64,9 @@ def _walk_struct(table: dict[str, Any], kind: inspect.StructType, path: Path, wh
             yield from _walk_value(value, fields[key].type, (*path, key), f"{where}{key}")
         else:
             yield from _walk_table(value, bare(fields[key].type), key)
+    misspelt = {nearest(key, fields) for key in table if key not in fields}
     for key, field in fields.items():
-        if field.required and key not in table:
+        if field.required and key not in table and key not in misspelt:
             yield Mistake(path, "E-CFG-MISSING", f'{where}key "{key}" is missing' if path else f"table [{key}] is missing")
 
 
@@ -197,8 +198,12 @@ def _plain(number: float | None) -> str:
 
 
 def _number_hint(value: Any) -> str:
-    """A number that somebody put in quotes."""
-    return "; write it without quotes" if isinstance(value, str) and re.fullmatch(r"\s*[-+]?\d+(\.\d+)?\s*", value) else ""
+    """A number that somebody put in quotes, with its unit, or with a comma."""
+    found = re.fullmatch(r"\s*([-+]?\d+)(?:[.,](\d+))?\s*([A-Za-z%\u4e00-\u9fff]{0,4})\s*", value) if isinstance(value, str) else None
+    if not found:
+        return ""
+    number = found[1] + (f".{found[2]}" if found[2] else "")
+    return "; write it without quotes" if number == str(value).strip() else f"; write the number alone: {number}"
 
 
 def bare(kind: inspect.Type) -> inspect.Type:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
@@ -23,9 +24,9 @@ from edgegw.drivers.profile import PointRow, Profile
 from edgegw.model import Answer, Point, Quality, Value
 from edgegw.points import lookup
 
-_CODES = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d", "bit": "H", "bits": "H"}
+_CODES = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d", "bit": "H", "bits": "H", "bcd16": "H", "bcd32": "I"}
 _GOOD: Mapping[int, Quality] = {}
-# 10^n with n from a register: DC meters use 0-9; anything else is no scale but noise.
+# 10^n with n from a register: DC meters use 0-9, SunSpec -10 to 10 and 8000H for none; anything else is no scale but noise.
 _EXPONENT_MAX = 12
 
 
@@ -111,7 +112,7 @@ def compile_block(profile: Profile, rows: Sequence[PointRow], address: int, coun
         position = None if row.exponent is None else len(rows) + exponents.index(row.exponent)
         fields.append(_field(row, profile.row_point(row), i, position))
     spots = [_Spot(2 * (row.address - address), _code(row), profile.row_order(row)) for row in rows]
-    spots += [_Spot(2 * (register - address), "H", "AB") for register in exponents]
+    spots += [_Spot(2 * (register - address), "h", "AB") for register in exponents]
     return BlockDecoder(fields, *_layout(spots, 2 * count))
 
 
@@ -168,7 +169,7 @@ def _field(row: PointRow, point: Point, i: int, exponent: int | None) -> Field:
     if row.type == "string":
         return Field(b"", b"\xff" * (2 * row.length + 1), 1, invalid, partial(_text, i))
     if row.map:
-        return Field(*_raw_bounds(row), 1, invalid, partial(_mapped, row.codes, point.kind, i))
+        return Field(*_raw_bounds(row), 1, invalid, partial(_mapped, _reader(row), row.codes, point.kind, i))
     if row.type == "bit":
         return Field(*_raw_bounds(row), 1, invalid, partial(_bit, row.bit, i))
     return _number_field(row, point, i, exponent)
@@ -176,20 +177,50 @@ def _field(row: PointRow, point: Point, i: int, exponent: int | None) -> Field:
 
 def _number_field(row: PointRow, point: Point, i: int, exponent: int | None) -> Field:
     invalid = frozenset(row.invalid)
-    scale = row.ratio * 10**point.decimals
+    line = _Line(row.ratio * 10**point.decimals, row.addend * 10**point.decimals)
     bounds = _value_bounds(point)
-    if exponent is not None:
-        return Field(*_raw_bounds(row), 1, invalid, partial(_with_exponent, scale, bounds, i, exponent))
+    reader = _reader(row)
+    if exponent is not None or reader is not None:
+        return Field(*_raw_bounds(row), 1, invalid, partial(_computed, reader or int, line, bounds, i, exponent))
+    ends = None if bounds is None else sorted((bound - line.offset) / line.scale for bound in bounds)
     if row.type in ("f32", "f64"):
-        lowest, highest = (-math.inf, math.inf) if bounds is None else sorted(float(bound / scale) for bound in bounds)
-        return Field(lowest, highest, 1, invalid, partial(_rounded, scale.numerator, scale.denominator, i))
+        lowest, highest = (-sys.float_info.max, sys.float_info.max) if ends is None else map(float, ends)
+        special: Special = partial(_moved, line, i) if line.offset else partial(_rounded, line.scale.numerator, line.scale.denominator, i)
+        return Field(lowest, highest, 1, invalid, special)
     low, high = _raw_bounds(row)
-    if bounds is not None:
-        ends = sorted(bound / scale for bound in bounds)
+    if ends is not None:
         low, high = max(low, math.ceil(ends[0])), min(high, math.floor(ends[1]))
-    if scale.denominator == 1:
-        return Field(low, high, scale.numerator, invalid, None)
-    return Field(low, high, 1, invalid, partial(_divided, scale.numerator, scale.denominator, i))
+    if line.offset:
+        return Field(low, high, 1, invalid, partial(_moved, line, i))
+    if line.scale.denominator == 1:
+        return Field(low, high, line.scale.numerator, invalid, None)
+    return Field(low, high, 1, invalid, partial(_divided, line.scale.numerator, line.scale.denominator, i))
+
+
+class _Line(NamedTuple):
+    """Raw number to units of the last decimal."""
+
+    scale: Fraction
+    offset: Fraction
+
+
+def _reader(row: PointRow) -> Callable[[int], int] | None:
+    """How the number stands in its register, None where the register is the number."""
+    if row.mask:
+        return partial(_masked, row.mask, (row.mask & -row.mask).bit_length() - 1)
+    return _bcd if row.type.startswith("bcd") else None
+
+
+def _masked(mask: int, shift: int, raw: int) -> int:
+    return (raw & mask) >> shift
+
+
+def _bcd(raw: int) -> int:
+    """Four bits a digit."""
+    try:
+        return int(f"{raw:x}")
+    except ValueError as fault:
+        raise NoValueError from fault
 
 
 def _value_bounds(point: Point) -> tuple[Fraction, Fraction] | None:
@@ -216,12 +247,18 @@ def _divided(numerator: int, denominator: int, i: int, raw: Sequence[Any]) -> in
     return round(Fraction(raw[i] * numerator, denominator))
 
 
-def _with_exponent(scale: Fraction, bounds: tuple[Fraction, Fraction] | None, i: int, exponent: int, raw: Sequence[Any]) -> int:
-    power: int = raw[exponent]
-    mantissa: int = raw[i]
-    if power > _EXPONENT_MAX:
+def _moved(line: _Line, i: int, raw: Sequence[Any]) -> int:
+    return round(Fraction(raw[i]) * line.scale + line.offset)
+
+
+def _computed(
+    reader: Callable[[int], int], line: _Line, bounds: tuple[Fraction, Fraction] | None, i: int, exponent: int | None, raw: Sequence[Any]
+) -> int:
+    """A number that must be computed before its bounds can be looked at."""
+    power: int = 0 if exponent is None else raw[exponent]
+    if abs(power) > _EXPONENT_MAX:
         raise NoValueError
-    value: Fraction = scale * mantissa * 10**power
+    value = line.scale * reader(raw[i]) * Fraction(10) ** power + line.offset
     if bounds is not None and not bounds[0] <= value <= bounds[1]:
         raise NoValueError
     return round(value)
@@ -231,9 +268,9 @@ def _bit(bit: int, i: int, raw: Sequence[Any]) -> int:
     return int(raw[i]) >> bit & 1
 
 
-def _mapped(codes: Mapping[int, int | str], kind: str, i: int, raw: Sequence[Any]) -> Value:
+def _mapped(reader: Callable[[int], int] | None, codes: Mapping[int, int | str], kind: str, i: int, raw: Sequence[Any]) -> Value:
     """A code that the map does not know stays raw where the point is a state; a text it cannot be."""
-    code: int = raw[i]
+    code: int = raw[i] if reader is None else reader(raw[i])
     if code in codes:
         return codes[code]
     if kind == "text":
@@ -242,8 +279,8 @@ def _mapped(codes: Mapping[int, int | str], kind: str, i: int, raw: Sequence[Any
 
 
 def _text(i: int, raw: Sequence[Any]) -> str:
-    """Two characters a register, NULs and blanks around them dropped."""
+    """Two characters a register, NULs and blanks around them dropped; behind a NUL inside stands what was there before."""
     try:
-        return str(raw[i].decode("utf-8")).strip("\0 ")
+        return str(raw[i].decode("utf-8")).strip("\0 ").partition("\0")[0].rstrip(" ")
     except UnicodeDecodeError as fault:
         raise NoValueError from fault

@@ -112,47 +112,66 @@ def _parse_rtu(asked: Asked, received: bytes) -> Parsed | None:
     # The usual case: nothing before the answer. An echo can begin like an answer and is looked at first.
     if received.startswith(asked.head) and not received.startswith(asked.request) and len(received) >= asked.size and not crc(received[: asked.size]):
         return Parsed(asked.size, received[3 : asked.size - 2])
-    return _scan(asked, received)[0]
+    return _scan(asked, received).answer
 
 
 def _explain_rtu(asked: Asked, received: bytes) -> Unproven:
     """Why nothing in the bytes counted, for counting and for the technician."""
     if not received:
         return Unproven("timeout")
-    _, heard, spoiled = _scan(asked, received)
+    _, heard, spoiled, rival = _scan(asked, received)
     if spoiled >= 0 and not heard.late:
         kind = "crc" if len(received) - spoiled >= asked.size else "short"
     elif heard.foreign or heard.late:
         kind = "foreign"
     else:
         kind = "noise" if heard.noise else "timeout"
-    return Unproven(kind, heard.noise, heard.foreign, heard.late, heard.echo)
+    return Unproven(kind, heard.noise, heard.foreign, heard.late, heard.echo, rival)
 
 
-def _scan(asked: Asked, received: bytes) -> tuple[Parsed | None, Parsed, int]:
-    """The answer wherever it stands, what else was heard up to there, and where an answer began that is none (-1: nowhere).
+class _Scan(NamedTuple):
+    answer: Parsed | None
+    """Wherever it stands."""
+    heard: Parsed
+    """What else was heard up to there."""
+    spoiled: int
+    """Where an answer began that is none; -1: nowhere."""
+    rival: bool
+    """Another master asked for what looks alike, and nothing answered it."""
+
+
+def _scan(asked: Asked, received: bytes) -> _Scan:
+    """Looks for the answer.
 
     Whole frames of others are stepped over as a whole, so that nothing inside their data can pass for an answer.
-    The CRC of a frame with its own CRC behind it is 0.
+    The CRC of a frame with its own CRC behind it is 0. Behind another master's request to the same unit an answer that fits both is nobody's.
     """
     at = noise = foreign = late = echo = 0
     spoiled = -1
+    rivals: set[int] = set()  # sizes of the good answers to other masters' requests of this unit and function
+    open_rival = False
     while at < len(received):
         if received.startswith(asked.request, at):
             at, echo = at + _REQUEST_SIZE, echo + 1
             continue
         found = _answer_at(asked, received, at)
-        if found is not None:
-            return Parsed(found.end, found.data, found.exception_code, noise, foreign, late, echo), found, spoiled
-        size = _frame_size_at(received, at)
+        if found is not None and asked.size not in rivals and (found.data is not None or not rivals):
+            answer = Parsed(found.end, found.data, found.exception_code, noise, foreign, late, echo)
+            return _Scan(answer, answer, spoiled, rival=False)
+        size = _frame_size_at(received, at) if found is None else found.end - at
         if size == 0:
             if spoiled < 0 and received.startswith(asked.head, at):
                 spoiled = at
             at, noise = at + 1, noise + 1
             continue
         own = received[at] == asked.head[0]
+        if own and size == _REQUEST_SIZE and received[at + 1] == asked.head[1]:
+            rivals.add(5 + data_size(asked.head[1], int.from_bytes(received[at + 4 : at + 6], "big")))
+            open_rival = open_rival or asked.size in rivals
+        elif found is not None:
+            open_rival = False
         at, late, foreign = at + size, late + own, foreign + (not own)
-    return None, Parsed(at, None, None, noise, foreign, late, echo), spoiled
+    return _Scan(None, Parsed(at, None, None, noise, foreign, late, echo), spoiled, open_rival)
 
 
 def _answer_at(asked: Asked, received: bytes, at: int) -> Parsed | None:

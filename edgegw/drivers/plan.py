@@ -10,16 +10,17 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from edgegw.config.model import Bus, Device
 from edgegw.drivers import modbus_codec
-from edgegw.drivers.base import DevicePlan, LineFacts, PlannedSource, character_ms, silence_ms
+from edgegw.drivers.base import Decode, DevicePlan, LineFacts, PlannedSource, character_ms, silence_ms
 from edgegw.drivers.decode import compile_block
 from edgegw.drivers.profile import BITS_MAX, PointRow, Profile
 from edgegw.errors import EXIT_USAGE, EdgegwError
-from edgegw.model import Question, Source
+from edgegw.model import Point, Question, Source
 
 # Devices take 20-50 ms to begin their answer (field values). Near the middle of it; the plan only compares.
 TURNAROUND_MS = 30.0
@@ -27,6 +28,8 @@ TURNAROUND_MS = 30.0
 TCP_ROUND_TRIP_MS = 5.0
 # A question costs its late-answer resync parts at most this many tries before the guard is waited out.
 RESYNC_PARTS = 3
+# Profiles times kinds of line whose shared part is kept: more than any station has.
+LAYOUTS_KEPT = 256
 
 
 class Block(NamedTuple):
@@ -48,25 +51,33 @@ def line_facts(bus: Bus) -> LineFacts:
     return LineFacts("rtu", character_ms(bus), silence + max(silence, bus.gap_ms) + TURNAROUND_MS + round_trip_ms)
 
 
+class _Layout(NamedTuple):
+    """What all devices of a profile share of one question: made once, so that two hundred equal devices start as fast as one."""
+
+    title: str
+    """Of the source: the group, numbered from its second question on."""
+    group: str
+    block: Block
+    points: tuple[Point, ...]
+    decode: Decode
+
+
 def plan_device(device: Device, profile: Profile, line: LineFacts, first_source_id: int) -> DevicePlan:
     """All questions of one device. Raises EdgegwError when the device names a poll group that its profile has not."""
     sources: list[PlannedSource] = []
-    for name, group in profile.group.items():
-        blocks = plan_blocks(profile, [row for row in profile.point if row.group == name], line)
-        for number, block in enumerate(blocks, 1):
-            title = name if number == 1 else f"{name}.{number}"
-            period_s = device.period_s.get(title, device.period_s.get(name, group.period_s))
-            source = Source(
-                source_id=first_source_id + len(sources),
-                device=device.code,
-                group=title,
-                period_ms=max(1, round(period_s * 1000)),
-                points=tuple(profile.row_point(row) for row in block.rows),
-                device_class=profile.profile.device_class,
-                stream=group.lane,
-            )
-            decode = compile_block(profile, block.rows, block.address, block.length)
-            sources.append(PlannedSource(source, (_question(device.unit, block, line),), decode, group.urgent))
+    for layout in _layouts(profile, line):
+        group = profile.group[layout.group]
+        period_s = device.period_s.get(layout.title, device.period_s.get(layout.group, group.period_s))
+        source = Source(
+            source_id=first_source_id + len(sources),
+            device=device.code,
+            group=layout.title,
+            period_ms=max(1, round(period_s * 1000)),
+            points=layout.points,
+            device_class=profile.profile.device_class,
+            stream=group.lane,
+        )
+        sources.append(PlannedSource(source, (_question(device.unit, layout.block, line),), layout.decode, group.urgent))
     _check_groups(device, profile, sources)
     head = profile.profile
     return DevicePlan(
@@ -80,6 +91,19 @@ def plan_device(device: Device, profile: Profile, line: LineFacts, first_source_
     )
 
 
+@lru_cache(maxsize=LAYOUTS_KEPT)
+def _layouts(profile: Profile, line: LineFacts) -> tuple[_Layout, ...]:
+    """Of every group; the profile counts as itself, not as what it holds."""
+    layouts: list[_Layout] = []
+    for name in profile.group:
+        blocks = plan_blocks(profile, [row for row in profile.point if row.group == name], line)
+        for number, block in enumerate(blocks, 1):
+            points = tuple(profile.row_point(row) for row in block.rows)
+            decode = compile_block(profile, block.rows, block.address, block.length)
+            layouts.append(_Layout(name if number == 1 else f"{name}.{number}", name, block, points, decode))
+    return tuple(layouts)
+
+
 def plan_blocks(profile: Profile, rows: Iterable[PointRow], line: LineFacts) -> list[Block]:
     """The cheapest set of requests that reads all rows, in the order of function and address."""
     by_function: dict[int, list[PointRow]] = {}
@@ -90,8 +114,11 @@ def plan_blocks(profile: Profile, rows: Iterable[PointRow], line: LineFacts) -> 
 
 def block_ms(block: Block, line: LineFacts) -> float:
     """Line time of one request and its answer."""
-    size = modbus_codec.data_size(block.function, block.length)
-    return line.request_cost_ms + line.byte_ms * (8 + 5 + size)
+    return _request_ms(block.function, block.length, line)
+
+
+def _request_ms(function: int, length: int, line: LineFacts) -> float:
+    return line.request_cost_ms + line.byte_ms * (8 + 5 + modbus_codec.data_size(function, length))
 
 
 def question_ms(question: Question, line: LineFacts, gap_ms: float = 0) -> float:
@@ -130,16 +157,24 @@ def _atoms(rows: list[PointRow]) -> list[_Atom]:
 
 
 def _cheapest(profile: Profile, function: int, atoms: list[_Atom], line: LineFacts) -> list[Block]:
-    best: list[tuple[float, list[Block]]] = [(0.0, [])]
+    """`best_ms[end]` is the least time for the first `end` atoms; the last request of that begins at `cut[end]`."""
+    best_ms, cut = [0.0], [0]
     for end in range(1, len(atoms) + 1):
-        choices = []
+        choices: list[tuple[float, int]] = []
         for start in range(end - 1, -1, -1):
-            if not _may_share(profile, function, atoms[start:end]):
+            if start < end - 1 and not _may_join(profile, function, atoms[start], atoms[start + 1], atoms[end - 1]):
                 break
-            block = _block(function, atoms[start:end])
-            choices.append((best[start][0] + block_ms(block, line), [*best[start][1], block]))
-        best.append(min(choices, key=lambda choice: choice[0]))
-    return best[-1][1]
+            length = atoms[end - 1].last - atoms[start].first + 1
+            choices.append((best_ms[start] + _request_ms(function, length, line), start))
+        cheapest_ms, start = min(choices, key=itemgetter(0))
+        best_ms.append(cheapest_ms)
+        cut.append(start)
+    blocks: list[Block] = []
+    end = len(atoms)
+    while end:
+        blocks.append(_block(function, atoms[cut[end] : end]))
+        end = cut[end]
+    return blocks[::-1]
 
 
 def _block(function: int, atoms: Sequence[_Atom]) -> Block:
@@ -147,19 +182,13 @@ def _block(function: int, atoms: Sequence[_Atom]) -> Block:
     return Block(function, atoms[0].first, atoms[-1].last - atoms[0].first + 1, rows)
 
 
-def _may_share(profile: Profile, function: int, atoms: Sequence[_Atom]) -> bool:
-    """Whether one request may read these; when it may not, no longer one may either."""
+def _may_join(profile: Profile, function: int, atom: _Atom, following: _Atom, last: _Atom) -> bool:
+    """Whether a request that reads from `following` to `last` may begin at `atom`; when it may not, it may begin at none before it either."""
     head = profile.profile
-    first, last = atoms[0].first, atoms[-1].last
     limit = BITS_MAX if function in (1, 2) else head.max_registers
-    if len(atoms) == 1:
-        return True
-    if last - first + 1 > limit or any(first <= b and a <= last for a, b in head.forbidden):
+    if last.last - atom.first + 1 > limit or any(atom.first <= b and a <= last.last for a, b in head.forbidden):
         return False
-    return all(
-        after.first - before.last - 1 <= head.max_gap or any(a <= before.last and after.first <= b for a, b in head.readable)
-        for before, after in pairwise(atoms)
-    )
+    return following.first - atom.last - 1 <= head.max_gap or any(a <= atom.last and following.first <= b for a, b in head.readable)
 
 
 def _question(unit: int, block: Block, line: LineFacts) -> Question:

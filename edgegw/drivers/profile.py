@@ -33,7 +33,8 @@ Range = tuple[Address, Address]
 """First and last address; both belong to it."""
 Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 
-_REGISTERS = {"u16": 1, "i16": 1, "bit": 1, "bits": 1, "u32": 2, "i32": 2, "f32": 2, "u64": 4, "i64": 4, "f64": 4}
+_REGISTERS = {"u16": 1, "i16": 1, "bit": 1, "bits": 1, "bcd16": 1, "u32": 2, "i32": 2, "f32": 2, "bcd32": 2, "u64": 4, "i64": 4, "f64": 4}
+_INTEGERS = frozenset({"u16", "i16", "u32", "i32", "u64", "i64"})
 # How the bytes of a value lie on the wire; A is the most significant.
 _ORDERS = {
     1: frozenset({"AB", "BA"}),
@@ -93,13 +94,17 @@ class PointRow(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     point: str
     group: str
     address: Address
-    type: Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "bit", "bits", "string"] = "u16"
+    type: Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "bcd16", "bcd32", "bit", "bits", "string"] = "u16"
     function: Literal[1, 2, 3, 4] = 3
     order: str = ""
     """Order of the bytes on the wire; empty: the profile's word order."""
     scale: str | int | float = 1
     """Raw value times this is in the dictionary's unit; text is taken exactly."""
+    offset: str | int | float = 0
+    """Added to the scaled value, in the dictionary's unit; text is taken exactly."""
     decimals: Annotated[int, Meta(ge=0, le=DECIMALS_MAX)] | None = None
+    mask: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+    """The bits of the word that hold the value; the lowest of them becomes its bit 0. 0: the whole word."""
     bit: Annotated[int, Meta(ge=0, le=15)] = 0
     length: Annotated[int, Meta(ge=1, le=REGISTERS_MAX)] = 1
     """Registers of a string."""
@@ -108,7 +113,7 @@ class PointRow(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     invalid: list[int] = []
     """Raw values that mean "no value"."""
     exponent: Address | None = None
-    """Register n of the same block: the value is raw x 10^n x scale."""
+    """Register of the same block that holds n, signed: the value is raw x 10^n x scale."""
 
     @property
     def coil(self) -> bool:
@@ -132,12 +137,16 @@ class PointRow(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return Fraction(str(self.scale))
 
     @property
+    def addend(self) -> Fraction:
+        return Fraction(str(self.offset))
+
+    @property
     def codes(self) -> dict[int, int | str]:
         return {int(raw, 0): meaning for raw, meaning in self.map.items()}
 
 
-class Profile(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One file."""
+class Profile(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True, eq=False):
+    """One file; equal only to itself, so that what was made of it can be kept under it."""
 
     profile: Head
     group: dict[str, Group]
@@ -150,7 +159,7 @@ class Profile(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def row_order(self, row: PointRow) -> str:
         """Order of the value's bytes on the wire, one letter a byte."""
-        if row.order:
+        if row.order or row.type == "string":
             return row.order
         return {1: "AB", 2: self.profile.word_order, 4: _WIDE_ORDER[self.profile.word_order]}.get(row.count, "")
 
@@ -193,8 +202,12 @@ def parse_profile(text: str, file: str) -> Profile:
         raise _refuse("E-PROFILE-TOML", file, str(fault), "correct the file") from fault
     except msgspec.ValidationError as fault:
         raise _refuse("E-PROFILE-KEY", file, str(fault), "docs/profiles.md names the keys") from fault
+    for first, last in (*profile.profile.readable, *profile.profile.forbidden):
+        if last < first:
+            raise _refuse("E-PROFILE-VALUE", file, f"the range [{first}, {last}] ends before it begins", "write the lower address first")
     for row in profile.point:
         _check_row(profile, row, file)
+    _check_overlaps(profile, file)
     names = [row.point for row in profile.point]
     for name in names:
         if names.count(name) > 1:
@@ -214,24 +227,76 @@ def _check_row(profile: Profile, row: PointRow, file: str) -> None:
         raise _refuse("E-PROFILE-VALUE", file, f'point "{row.point}": {mistake}', "docs/profiles.md says what each key may hold")
 
 
+def _check_overlaps(profile: Profile, file: str) -> None:
+    """Values that share registers are read together, and so must fit into one request together."""
+    reach: dict[tuple[str, int], Range] = {}
+    for row in sorted(profile.point, key=lambda row: row.span):
+        (first, last), key = row.span, (row.group, row.function)
+        before = reach.get(key)
+        if before is not None and first <= before[1]:
+            first, last = before[0], max(last, before[1])
+        reach[key] = first, last
+        if not row.coil and last - first + 1 > profile.profile.max_registers:
+            text = f'point "{row.point}" shares registers with others, from {first} to {last}: together they do not fit into one request'
+            raise _refuse("E-PROFILE-VALUE", file, text, "put one of them into another group")
+
+
 def _mistake(profile: Profile, row: PointRow) -> str:
     """What is wrong with a row whose types are right; empty when nothing is."""
     first, last = row.span
     try:
-        row.ratio, row.codes  # noqa: B018 - both raise when their text is no number
+        row.ratio, row.addend, row.codes  # noqa: B018 - all raise when their text is no number
     except (ValueError, ZeroDivisionError):
-        return "scale or a key of map is not a number"
+        return "scale, offset or a key of map is not a number"
+    idle = _without_meaning(row)
+    place = f"function {row.function}" if row.coil else "a map" if row.map and idle != "map" else row.type
+    kind = _entry(row).kind
+    strange = next((raw for raw in (*row.invalid, *row.codes) if not _can_be(row, raw)), None)
     findings = (
+        (bool(idle), f"{idle} has no meaning for {place}"),
         (row.group not in profile.group, f'group "{row.group}" does not exist'),
         (row.coil and row.type not in ("bit", "u16"), f"function {row.function} reads bits, not {row.type}"),
         (last > 65535 or last - first + 1 > profile.profile.max_registers, "the value does not fit into one request"),
         (any(first <= b and a <= last for a, b in profile.profile.forbidden), "it lies in a forbidden range"),
         (bool(row.order) and row.order not in _ORDERS.get(row.count, frozenset()), f'order "{row.order}" does not fit {row.type}'),
         (row.ratio == 0, "scale is 0"),
-        (row.exponent is not None and row.type not in ("u16", "i16", "u32", "i32"), "exponent needs an integer type"),
-        (row.type == "string" and _entry(row).kind != "text", "a string needs a point of kind text"),
+        (row.exponent is not None and row.type not in _INTEGERS, "exponent needs an integer type"),
+        (row.type == "string" and kind != "text", "a string needs a point of kind text"),
+        (row.type != "string" and kind == "text" and not row.map, "a point of kind text needs a string or a map"),
+        (
+            any(isinstance(code, str) != (kind == "text") for code in row.codes.values()),
+            f"map gives {'numbers to a text' if kind == 'text' else 'text to a number'}",
+        ),
+        (strange is not None, f"{row.type} is never {strange}; write the number that it is read as"),
     )
     return next((text for wrong, text in findings if wrong), "")
+
+
+def _without_meaning(row: PointRow) -> str:
+    """The first key that would be passed over in silence, empty when there is none."""
+    number = not (row.coil or row.map or row.type in ("string", "bit"))
+    keys = {
+        "bit": bool(row.bit) and (row.coil or row.type != "bit"),
+        "length": row.length != 1 and row.type != "string",
+        "map": bool(row.map) and (row.coil or row.type in ("string", "bit", "f32", "f64")),
+        "invalid": bool(row.invalid) and (row.coil or row.type == "string"),
+        "scale": row.ratio != 1 and not number,
+        "offset": row.addend != 0 and not number,
+        "mask": bool(row.mask) and (row.coil or row.type != "bits"),
+        "exponent": row.exponent is not None and not number,
+        "order": bool(row.order) and (row.coil or row.type == "string"),
+    }
+    return next((key for key, idle in keys.items() if idle), "")
+
+
+def _can_be(row: PointRow, raw: int) -> bool:
+    """Whether a register of this type can be read as this number."""
+    if row.type in ("f32", "f64"):
+        return True
+    bits = 16 * row.count
+    if row.mask and raw in row.codes:
+        return raw & ~(row.mask // (row.mask & -row.mask)) == 0
+    return -(1 << bits - 1) <= raw < 1 << bits - 1 if row.type.startswith("i") else 0 <= raw < 1 << bits
 
 
 def _entry(row: PointRow) -> PointName:
@@ -247,7 +312,7 @@ def _decimals(row: PointRow, entry: PointName) -> int:
     decimals = entry.decimals
     if row.type in ("f32", "f64") or row.exponent is not None:
         return decimals
-    while decimals < DECIMALS_MAX and (row.ratio * 10**decimals).denominator != 1:
+    while decimals < DECIMALS_MAX and any((part * 10**decimals).denominator != 1 for part in (row.ratio, row.addend)):
         decimals += 1
     return decimals
 

@@ -14,11 +14,11 @@ from edgegw.config.model import Device, Rule
 from edgegw.model import Alarm, ClockTrust, Reading, Source
 from edgegw.rules.binding import Watch, bind
 from edgegw.rules.conditions import FAR, Condition, Edge, State, due_ms, lose, quiet_range, run_out, sample
-from edgegw.rules.journal import Changes, Facts, Journal, Moment
+from edgegw.rules.journal import NO_CHANGES, Changes, Facts, Journal, Moment
 from edgegw.rules.silence import Silence
 from edgegw.rules.text import in_unit, rule_text
 
-__all__ = ["Changes", "Engine"]
+__all__ = ["NO_CHANGES", "Changes", "Engine"]
 
 
 class Engine:

@@ -1,8 +1,8 @@
 """A broker in Python for the demo on a machine where mosquitto cannot be had: `python -m edgegw.sim.pure_broker PORT CA CERT KEY`.
 
 It is amqtt on one loopback port: MQTT 3.1.1 over TLS, QoS 1, retained messages and wills; a client without a certificate of the
-authority is refused. MQTT 5 is answered with "unsupported protocol version", upon which a client falls back. Nothing outlives the
-process. It prints `ready` when it listens and ends with SIGTERM or SIGINT. Not for a station: amqtt stands in
+authority is refused. MQTT 5 is answered at once with "unsupported protocol version", upon which a client falls back. Nothing outlives
+the process. It prints `ready` when it listens and ends with SIGTERM or SIGINT. Not for a station: amqtt stands in
 requirements-demo.lock alone.
 """
 
@@ -15,6 +15,8 @@ import ssl
 import sys
 from typing import Any
 
+# The protocol level in CONNECT.
+_MQTT_3_1_1 = 4
 _USAGE = "usage: python -m edgegw.sim.pure_broker PORT CA_FILE CERT_FILE KEY_FILE"
 
 
@@ -35,10 +37,24 @@ def _settings(port: int, ca_file: str, cert_file: str, key_file: str) -> dict[st
     }
 
 
+def _read_the_version_first(connect: Any) -> None:
+    """Lets amqtt refuse another version before it reads on. Behind the version MQTT 5 has its properties, which amqtt takes for a client id and waits for ever for its end."""
+    read_payload = connect.ConnectPayload.from_stream
+
+    async def from_stream(_kind: type, reader: Any, fixed_header: Any, variable_header: Any) -> Any:
+        if variable_header.proto_level != _MQTT_3_1_1:
+            return connect.ConnectPayload("refused", will_topic="refused", will_message=b"")
+        return await read_payload(reader, fixed_header, variable_header)
+
+    connect.ConnectPacket.PAYLOAD = type("VersionedPayload", (connect.ConnectPayload,), {"from_stream": classmethod(from_stream)})
+
+
 async def serve(port: int, ca_file: str, cert_file: str, key_file: str) -> None:
     """Serves until SIGTERM or SIGINT."""
     from amqtt.broker import Broker  # noqa: PLC0415 - an extra that only the demo may have installed
+    from amqtt.mqtt import connect  # noqa: PLC0415
 
+    _read_the_version_first(connect)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -19,6 +19,7 @@ class Condition:
         self.in_row = 0
         """Faults of this pace since the last connection."""
         self.lost_at_s: float | None = time.monotonic()
+        self._is_of_this_connection = False
 
     def lost(self, fault: Fault) -> None:
         """There is no connection."""
@@ -26,16 +27,21 @@ class Condition:
             self.lost_at_s = time.monotonic()
         self.in_row = self.in_row + 1 if self.fault is not None and self.fault.pace == fault.pace else 1
         self.limp(fault)
+        self._is_of_this_connection = False
 
     def limp(self, fault: Fault) -> None:
         """The connection stands, but something of it does not work."""
         if self.fault is None or self.fault.message_id != fault.message_id:
             logger.warning("uplink %s: %s", self._uplink, fault)
         self.fault = fault
+        self._is_of_this_connection = True
 
     def connected(self, to: str) -> None:
+        """The broker took something; what is known to be wrong with this connection already stays so."""
         logger.info("uplink %s: connected to %s after %.0f s", self._uplink, to, self.outage_s)
-        self.fault, self.lost_at_s, self.in_row = None, None, 0
+        self.lost_at_s, self.in_row = None, 0
+        if not self._is_of_this_connection:
+            self.fault = None
 
     def healed(self, message_id: str) -> None:
         """The fault of this id is gone, if it was there."""

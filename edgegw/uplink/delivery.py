@@ -55,8 +55,11 @@ class Delivery:
         self._outbox = outbox
         self._sealer = Sealer(gateway.identity, keys.cloud.seal, keys.own.sign)
         self._announced: set[bytes] = set()
+        self._too_large: set[bytes] = set()
+        """Schemas whose document this connection cannot carry."""
         self._packet_bytes_max: int | None = None
         self._link: Link | None = None
+        self._to = ""
         self.topic = f"egw/1/{gateway.identity}/"
         self.lanes = Lanes()
         self.receipts = Receipts(uplink.name, gateway.identity, keys.cloud, uplink.receipt_timeout_s)
@@ -68,20 +71,22 @@ class Delivery:
         self.proven = False
         """The broker took a message on this connection."""
         self._probe_pause_s = _PROBE_PAUSE_S_FIRST
+        self._probe_at_s = 0.0
         self.batches_sent = 0
         self.bytes_sent = 0
 
     # -- one connection
 
-    async def begin(self, link: Link, opened: Opened) -> None:
-        """A connection is up: the border between backlog and fresh is where the store stands now."""
+    async def begin(self, link: Link, opened: Opened, to: str) -> None:
+        """A connection is up: the border between backlog and fresh is where the store stands now. `to` names it for people."""
         spread_s = self._uplink.backlog_start_s_max if self.condition.outage_s > LONG_OUTAGE_S else 0.0
         border = await self._outbox.newest_block_id([Stream.TELEMETRY])
         backlog_at_s = time.monotonic() + random.uniform(0.0, spread_s)  # noqa: S311 - spreads load, no secret
         self.lanes.begin(border, opened.receive_maximum, backlog_at_s, kept_session=opened.session_present)
-        self._link = link
+        self._link, self._to = link, to
         self._packet_bytes_max = opened.maximum_packet_bytes
         self._announced.clear()
+        self._too_large.clear()
         self.refusal, self.proven = None, False
         link.subscribe(self.topic + "d/ack")
 
@@ -119,7 +124,10 @@ class Delivery:
     async def _send_from(self, link: Link, lane: Lane) -> bool:
         """The lane's next batch, or the schema that it needs first; False when a message must wait for room."""
         lane.more = False  # before the question: what is stored meanwhile sets it again
-        batch = await self._outbox.next_batch(self._uplink.name, lane.streams, lane.after, lane.up_to)
+        asked_after = lane.after
+        batch = await self._outbox.next_batch(self._uplink.name, lane.streams, asked_after, lane.up_to)
+        if lane.after < asked_after:  # meanwhile a batch was taken for lost, and the lane went back to it
+            return True
         if batch is None:
             if not lane.more:
                 self.lanes.exhausted(lane)
@@ -130,10 +138,12 @@ class Delivery:
             return True
         if not self.lanes.has_room(len(batch.body)):
             return False
-        if batch.schema is not None and batch.schema not in self._announced:
-            await self._announce(link, batch.schema)
-        else:
+        if batch.schema is None or batch.schema in self._announced:
             self._send_batch(link, lane, batch)
+        elif batch.schema in self._too_large:
+            lane.after = batch.block_id  # nobody could read it; the store keeps it
+        else:
+            await self._announce(link, batch.schema)
         return True
 
     def _send_batch(self, link: Link, lane: Lane, batch: Batch) -> None:
@@ -163,12 +173,25 @@ class Delivery:
     async def _announce(self, link: Link, schema: bytes) -> None:
         """The schema document goes before the first batch that names it, once a connection."""
         document = await self._outbox.schema_document(schema)
-        self._announced.add(schema)
         if document is None:
+            self._announced.add(schema)
             logger.error("uplink %s: schema %s is not stored: the receiver will park its batches", self._uplink.name, schema.hex())
             return
-        message = self._sealer.seal(SCHEMA, NO_IDENTITY, pack(document))
+        try:
+            message = self._sealer.seal(SCHEMA, NO_IDENTITY, pack(document))
+        except EnvelopeError as fault:
+            self._withhold(schema, str(fault))
+            return
+        if not self._fits(message):
+            self._withhold(schema, f"{len(message)} bytes, the broker takes at most {self._packet_bytes_max}")
+            return
+        self._announced.add(schema)
         self._has_sent(link.publish(self.topic + "m", message), message)
+
+    def _withhold(self, schema: bytes, why: str) -> None:
+        """Without its schema document no reading can be read: those that name it stay here, what else there is goes on."""
+        self._too_large.add(schema)
+        self.condition.limp(Fault("E-MQTT-SIZE", f"the schema document is too large, its readings stay here: {why}", "let the broker take larger packets"))
 
     def _has_sent(self, mid: int, message: bytes, lane: Lane | None = None, batch: Batch | None = None) -> None:
         self.lanes.sent(mid, lane, batch, len(message), time.monotonic())
@@ -183,10 +206,10 @@ class Delivery:
             self.refusal = Fault("E-MQTT-ACL", f"{self._uplink.broker} refuses our messages (0x{code:02X})", f"allow {self.topic}# there", "login")
             self.condition.limp(self.refusal)
         elif code == _NOBODY_LISTENS and self.receipts.hints_unheard and self.lanes.is_batch(mid):
-            self.proven = True
+            self._prove()
             self._probe_later(mid, now_s)
         else:
-            self.proven = True
+            self._prove()
             if self.lanes.is_batch(mid):
                 self.lanes.probing, self._probe_pause_s = False, _PROBE_PAUSE_S_FIRST
             took_s = self.lanes.acknowledged(mid, now_s)
@@ -194,11 +217,18 @@ class Delivery:
                 self.lanes.hold("backlog", now_s + took_s)
         self.news.set()
 
+    def _prove(self) -> None:
+        """Only now the connection is worth a line: some brokers let in whom they throw out at the first message."""
+        if not self.proven:
+            self.proven = True
+            self.condition.connected(self._to)
+
     def _probe_later(self, mid: int, now_s: float) -> None:
         self.lanes.unheard(mid, now_s)
         self._announced.clear()
-        if not self.lanes.probing or not self.lanes.in_flight:
-            self.lanes.hold_all(now_s + self._probe_pause_s)
+        if now_s >= self._probe_at_s:  # the others that were under way tell nothing new
+            self._probe_at_s = now_s + self._probe_pause_s
+            self.lanes.hold_all(self._probe_at_s)
             self._probe_pause_s = min(self._probe_pause_s * 2, max(_PROBE_PAUSE_S_FIRST, self._uplink.receipt_timeout_s))
         self.lanes.probing = True
         self.condition.limp(Fault("E-CLOUD-RECEIVER", "nobody listens to us at the broker", "look at the receiver and its topics"))

@@ -116,10 +116,11 @@ def new_gateway_keys(directory: str | Path, gateway: str = "") -> str:
 
 
 def new_cloud_keys(directory: str | Path) -> str:
-    """Makes the keys of a cloud and cloud.pub for its gateways; returns the fingerprint of the opening key. Raises EdgegwError."""
+    """Makes the keys of a cloud, cloud.pub for its gateways and the directory for theirs; returns the fingerprint of the opening key. Raises EdgegwError."""
     opening, sign = X25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     public = _PublicFile(_VERSION, "cloud", _now(), sign=_base64(sign.public_key()), open=_base64(opening.public_key()))
     _write(Path(directory), {CLOUD_OPEN: opening, CLOUD_SIGN: sign}, CLOUD_PUBLIC, public)
+    (Path(directory) / GATEWAYS).mkdir(mode=0o700, exist_ok=True)
     return key_id(opening.public_key().public_bytes_raw()).hex()
 
 

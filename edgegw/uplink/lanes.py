@@ -13,12 +13,14 @@ in flight until PUBACK, waiting until the receipt, done. Only the receipt counts
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import msgspec
 
 from edgegw.model import Batch, Identity, Stream
+
+ALL_STREAMS: Final = frozenset(int(stream) for stream in Stream)
 
 # HiveMQ Edge takes 10 in flight, Azure Event Grid 64 KB.
 IN_FLIGHT_MAX: Final = 8
@@ -37,6 +39,8 @@ class Sent(msgspec.Struct):
     block_id: int
     identity: Identity
     schema: bytes | None
+    after: int = 0
+    """Where its lane stood before it: a batch of events begins there, not at its block_id, which is that of its last event."""
     tries: int = 1
     acked_at_s: float | None = None
     again: bool = False
@@ -92,10 +96,15 @@ class Lanes:
             Lane("record", "h", (Stream.RECORD, Stream.THINNED), "backlog", begin=border, after=border, not_before_s=backlog_at_s),
         ]
 
-    def wake(self) -> None:
-        """Something new is stored."""
+    def wake(self, streams: Collection[int] = ALL_STREAMS) -> None:
+        """Something new of these streams is stored, behind every border; all streams: the store comes back from a fault, anything may be anywhere.
+
+        Only the lanes that can have it are asked again: a question to the store costs two threads a turn.
+        """
+        everything = ALL_STREAMS.issubset(streams)
         for lane in self.lanes:
-            lane.more = True
+            if everything or (lane.up_to is None and any(stream in streams for stream in lane.streams)):
+                lane.more = True
 
     def hold(self, window: str, not_before_s: float) -> None:
         """The lanes of a window rest."""
@@ -154,7 +163,7 @@ class Lanes:
             for other in before:
                 del self.waiting[other.identity]
             tries = 1 + max((other.tries for other in before), default=0)
-            sent = Sent(lane.name, batch.block_id, batch.identity, batch.schema, tries)
+            sent = Sent(lane.name, batch.block_id, batch.identity, batch.schema, lane.after, tries)
             self.waiting[batch.identity] = sent
             lane.after = batch.block_id
         self.in_flight[mid] = (lane, sent, message_bytes, now_s)
@@ -210,7 +219,7 @@ class Lanes:
         sent.again = True
         for lane in self.lanes:
             if lane.carries(sent):
-                lane.after = min(lane.after, sent.block_id - 1)
+                lane.after = min(lane.after, max(lane.begin, sent.after))
                 lane.more = True
 
     def oldest_in_flight_s(self) -> float | None:

@@ -10,6 +10,7 @@ import json
 import math
 import secrets
 import time
+from collections.abc import Collection
 
 import msgspec
 
@@ -20,6 +21,7 @@ from edgegw.uplink import faults
 from edgegw.uplink.delivery import Delivery
 from edgegw.uplink.faults import Fault
 from edgegw.uplink.keys import UplinkKeys
+from edgegw.uplink.lanes import ALL_STREAMS
 from edgegw.uplink.login import Login, parse_broker
 from edgegw.uplink.mqtt import Link, LinkError, Opened
 from edgegw.uplink.outbox import Outbox
@@ -85,9 +87,9 @@ class Sender:
                 await self._link.close(0.0)
             self._ended.set()
 
-    def wake(self) -> None:
-        """Something new is stored. Call on the event loop."""
-        self._delivery.lanes.wake()
+    def wake(self, streams: Collection[int] = ALL_STREAMS) -> None:
+        """Something new of these streams is stored. Call on the event loop."""
+        self._delivery.lanes.wake(streams)
         self._delivery.news.set()
 
     async def stop(self, grace_s: float) -> None:
@@ -139,7 +141,7 @@ class Sender:
 
     async def _serve(self, link: Link, opened: Opened, session: str) -> None:
         """From CONNACK to the end. Raises LinkError when the connection is lost."""
-        await self._delivery.begin(link, opened)
+        await self._delivery.begin(link, opened, f"{self._broker} (MQTT {'5' if self._mqtt5 else '3.1.1'})")
         self._state = "connected"
         self._connections += 1
         self._delivery.publish_status(link, self._status_message("online", session), retain=opened.retain)
@@ -147,8 +149,6 @@ class Sender:
             self._delivery.news.clear()
             until_s = await self._delivery.work(link, only_events=self._stop_at_s is not None)
             self._check(link)
-            if self._delivery.proven and self._condition.lost_at_s is not None:
-                self._condition.connected(f"{self._broker} (MQTT {'5' if self._mqtt5 else '3.1.1'})")
             await self._wait(until_s)
         self._check(link)
         await self._say_offline(link, session, retain=opened.retain)

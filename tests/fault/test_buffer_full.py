@@ -10,6 +10,7 @@ import pytest
 from edgegw.block import decode_schema
 from edgegw.buffer import writer as writer_module
 from edgegw.buffer.database import DamagedError
+from edgegw.model import Stream
 from tests.unit.buffer_rig import METER, UPLINK, event, events_of, look, reading, rows_of, running, source, wait_for
 
 WIDE = source(1, width=100)
@@ -130,6 +131,20 @@ def test_a_start_on_a_full_file_works(tmp_path, impatient):
         (batch,) = rig.batches(streams=[3])
         assert {(rig.buffer.epoch, 3, 1)} == set(rows_of([batch]))
         assert 399 == len(decode_schema(rig.ask("schema_document", batch.schema)))
+
+
+def test_whoever_asked_during_a_fault_is_told_when_it_is_over(tmp_path, impatient):
+    """
+    While the disk fails there is nothing for the uplink; when it is written again, every stream is told anew, whether anything came or not.
+    """
+    with running(tmp_path, [METER]) as rig:
+
+        def break_it(_connection):
+            raise DamagedError("a test broke it")
+
+        rig.buffer._intake.ask(break_it, lambda: None).result(10)
+        wait_for("the call for all streams", lambda: frozenset(Stream) in rig.told)
+        assert rig.buffer.status().writing
 
 
 def test_a_file_damaged_while_running_is_set_aside(tmp_path, impatient):

@@ -156,7 +156,7 @@ def test_while_nobody_listens_one_message_asks(here, caplog):
     outbox = outbox_of(6)
 
     async def go(double: BrokerDouble) -> None:
-        sender = here.sender(outbox, broker=f"mqtt://127.0.0.1:{double.port}")
+        sender = here.sender(outbox, broker=f"mqtt://127.0.0.1:{double.port}", receipt_timeout_s=1.0)
         task = asyncio.create_task(sender.run())
         await until(lambda: sender.status().error_id == "E-CLOUD-RECEIVER")
         asked = double.seen.topics.count("e")

@@ -17,6 +17,7 @@ from modbus_rig import answer_frame
 
 from edgegw.clock import Clock
 from edgegw.config.model import Bus
+from edgegw.drivers.modbus_codec import sealed
 from edgegw.model import Reading
 
 DEADLINE_S = 20
@@ -87,6 +88,11 @@ class PtyDevice:
     def say(self, data: bytes) -> None:
         os.write(self._master, data)
 
+    def say_later(self, after_s: float, data: bytes) -> None:
+        timer = threading.Timer(after_s, self.say, (data,))
+        timer.daemon = True
+        timer.start()
+
     def _serve(self) -> None:
         pending: Say = []
         received = b""
@@ -125,8 +131,11 @@ def serial_bus(path: str, **settings) -> Bus:
 class TcpDevice:
     """A Modbus TCP server. `behave` gets (transaction id, unit, function, address, count) and says what is sent after how many seconds."""
 
-    def __init__(self, behave: Callable[..., Say]) -> None:
+    def __init__(self, behave: Callable[..., Say], *, rtu: bool = False) -> None:
+        """With `rtu` a serial server: the same frames without their head, with their CRC; there the transaction id counts the requests."""
         self.behave = behave
+        self.rtu = rtu
+        self.asked = 0
         self.connections = 0
         self.port = 0
         self.close_after_answer = False
@@ -160,15 +169,22 @@ class TcpDevice:
         self.connections += 1
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
-                head = await reader.readexactly(12)
+                head = await self._next(reader)
                 number, unit, function = int.from_bytes(head[:2], "big"), head[6], head[7]
                 for after_s, data in self.behave(number, unit, function, int.from_bytes(head[8:10], "big"), int.from_bytes(head[10:12], "big")):
                     await asyncio.sleep(after_s)
-                    writer.write(data)
+                    writer.write(sealed(data[6:]) if self.rtu else data)
                 if self.close_after_answer:
                     break
         self._writers.discard(writer)
         writer.close()
+
+    async def _next(self, reader: asyncio.StreamReader) -> bytes:
+        if not self.rtu:
+            return await reader.readexactly(12)
+        frame = await reader.readexactly(8)
+        self.asked += 1
+        return self.asked.to_bytes(2, "big") + bytes(4) + frame[:6]
 
 
 def tcp_bus(port: int, **settings) -> Bus:

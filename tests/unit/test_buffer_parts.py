@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from edgegw.block import decode_block
 from edgegw.buffer.intake import COMMIT_AFTER_S, Intake, Package
-from edgegw.buffer.intervals import IntervalSet
 from edgegw.buffer.numbering import Numbering
 from edgegw.buffer.rows import EVENT_BODY_BYTES_MAX, RowError, decode_event, decode_rows, encode_event, encode_rows, storable
 from edgegw.buffer.sealing import BODY_BYTES_MAX, VALUES_A_BLOCK, seal
@@ -21,39 +20,6 @@ from edgegw.model import ClockTrust, Quality, Stream
 from tests.unit.buffer_rig import ENERGY, METER, OTHER, event, failed, reading, source
 
 SCHEMA = b"12345678"
-pairs = st.tuples(st.integers(1, 60), st.integers(0, 20)).map(lambda pair: (pair[0], pair[0] + pair[1]))
-
-
-@given(st.lists(st.tuples(st.booleans(), pairs), max_size=40))
-def test_intervals_behave_like_a_set_of_integers(steps):
-    """
-    Whatever is added and removed, the intervals hold what a plain set would hold, count what was new, and are as few as can be.
-    """
-    intervals, model = IntervalSet(), set()
-    for adds, (first, last) in steps:
-        span = set(range(first, last + 1))
-        if adds:
-            assert len(span - model) == intervals.add(first, last)
-            model |= span
-        else:
-            intervals.remove(first, last)
-            model -= span
-        assert model == {number for low, high in intervals for number in range(low, high + 1)}
-        assert all(low <= high for low, high in intervals)
-        assert all(high + 1 < low for (_, high), (low, _) in pairwise(intervals))
-    for first, last in ((1, 5), (10, 30), (7, 7)):
-        assert (set(range(first, last + 1)) <= model) == intervals.covers(first, last)
-
-
-@pytest.mark.parametrize(("first", "last", "covered"), [(1, 10, True), (3, 4, True), (0, 3, False), (10, 11, False), (20, 25, True), (9, 20, False)])
-def test_covering_needs_every_integer(first, last, covered):
-    """
-    A range is covered when one interval holds all of it.
-    """
-    intervals = IntervalSet()
-    intervals.add(1, 10)
-    intervals.add(20, 25)
-    assert covered == intervals.covers(first, last)
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 3)), max_size=8), max_size=8))

@@ -7,11 +7,11 @@ import pty
 import tty
 
 import pytest
-from bus_rig import FAST, ROWS, Polled, PtyDevice, run, running, serial_bus
+from bus_rig import FAST, ROWS, Polled, PtyDevice, TcpDevice, run, running, serial_bus, tcp_answer, tcp_bus
 from modbus_rig import plan_of, profile_of
 
 from edgegw.bus.direct import read_device
-from edgegw.bus.line import LineError
+from edgegw.bus.port import LineError
 from edgegw.bus.task import BusTask
 from edgegw.model import Quality
 
@@ -34,6 +34,25 @@ def test_one_device_is_read_without_the_daemon():
 
         run(main())
     assert len(device.asked) > 2
+
+
+@pytest.mark.parametrize("kind", ["tcp", "rtu-over-tcp"])
+def test_a_server_that_closes_after_each_answer_is_read_whole(kind):
+    """The connection is made new for each question."""
+    polled = Polled()
+
+    def answer(number, unit, function, _address, count):
+        return [(0, tcp_answer(number, unit, function, bytes(2 * count)))]
+
+    async def main():
+        async with TcpDevice(answer, rtu=kind != "tcp") as server:
+            server.close_after_answer = True
+            bus = tcp_bus(server.port, kind=kind, late_answer_guard_ms=100)
+            rows = f"{ROWS}\nalarm_word.9, address = 90\nalarm_word.10, address = 190"
+            readings = await read_device(bus, plan_of(profile_of(rows, group=FAST), bus), polled.clock)
+            assert [(0, 0, 0), (0,), (0,)] == [reading.values for reading in readings]
+
+    run(main())
 
 
 def test_a_dead_device_read_without_the_daemon_is_offline():

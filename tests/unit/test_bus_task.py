@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 
+import msgspec
 import pytest
 from bus_rig import FAST, ROWS, Polled, PtyDevice, good, honest, run, running, serial_bus
 from modbus_rig import exception_frame, plan_of, profile_of
@@ -265,3 +266,40 @@ def test_a_technician_reads_between_the_polls():
 
         run(main())
     assert [0, 1] == [reading.values[0] for reading in polled.readings]
+
+
+def test_an_answer_that_cannot_be_decoded_costs_its_own_source_only(caplog):
+    """A mistake in one decoder makes the values of that source bad and is logged; the others are polled on, the line stays open."""
+    polled = Polled()
+
+    def broken(_answers):
+        raise OverflowError("cannot convert float infinity to integer")
+
+    with PtyDevice() as device:
+
+        async def main():
+            bus = serial_bus(device.path)
+            plan = plan_of(fast(), bus, 2, first=2)
+            ill = msgspec.structs.replace(plan, sources=tuple(msgspec.structs.replace(planned, decode=broken) for planned in plan.sources))
+            task = task_of(bus, polled, plan_of(fast(), bus, 1), ill)
+            async with running(task):
+                await polled.until(lambda: len(polled.of("D2")) > 5)
+            assert 1 == task.statistics.opened
+
+        run(main())
+    assert {Quality.BAD} == {code for reading in polled.of("D2") for code in reading.quality.values()}
+    assert len(good(polled.of("D1"))) >= 5
+    assert "cannot convert float infinity" in caplog.text
+
+
+def test_long_waits_that_are_configured_are_no_hang():
+    """The watchdog is told how long one turn of this bus may take: its time-outs, its pauses, its connecting."""
+    bus = serial_bus("/dev/null", answer_timeout_ms=20_000, gap_ms=500, connect_delay_ms=60_000)
+    assert 298_000 == task_of(bus, Polled()).turn_ms_max
+
+
+def test_a_guard_that_ends_meanwhile_leaves_the_slot_on_its_grid():
+    """A question that was held back a moment ago and is free now is due now, not at the beginning of time."""
+    bus, polled = serial_bus("/dev/null"), Polled()
+    task = task_of(bus, polled)
+    assert polled.clock.mono_ms() <= task._held_until_ms(task._schedule.slots[0]) <= polled.clock.mono_ms() + 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 
 from bus_rig import FAST, ROWS, Polled, TcpDevice, good, run, running, tcp_answer, tcp_bus
-from modbus_rig import plan_of, profile_of
+from modbus_rig import answer_frame, plan_of, profile_of
 
 from edgegw.bus.task import BusTask
 
@@ -72,3 +74,49 @@ def test_a_server_that_accepts_and_never_answers_is_bounded():
 
     run(main())
     assert 3 == len(polled.readings)
+
+
+class Fickle:
+    """A serial server that drops its client under every seventh request; the device behind it answers all the same, on the connection that is there then."""
+
+    def __init__(self):
+        self.asked = []
+        self._count = 0
+        self._now = None
+
+    async def __call__(self, reader, writer):
+        self._now = writer
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                frame = await reader.readexactly(8)
+                self.asked.append((time.monotonic_ns(), int.from_bytes(frame[2:4], "big")))
+                data = (len(self.asked) - 1).to_bytes(4, "big")
+                drops = len(self.asked) % 7 == 0
+                asyncio.get_running_loop().call_later(0.03 if drops else 0.0, self._answer, answer_frame(frame[0], frame[1], data))
+                if drops:
+                    break
+        writer.close()
+
+    def _answer(self, frame):
+        if not self._now.is_closing():
+            self._now.write(frame)
+
+
+def test_an_answer_on_the_next_connection_is_taken_for_no_other(caplog):
+    """A question that was under way when its connection broke is not asked anew before its first answer can no longer come: no answer comes twice."""
+    polled = Polled()
+    device = Fickle()
+    rows = "\n".join(f"alarm_word.{n + 1}, address = {1000 * n}; type = 'u32'" for n in range(4))
+
+    async def main():
+        async with await asyncio.start_server(device, "127.0.0.1", 0) as server:
+            bus = tcp_bus(server.sockets[0].getsockname()[1], kind="rtu-over-tcp", late_answer_guard_ms=100)
+            async with running(BusTask(bus, [plan_of(profile_of(rows, group=FAST), bus)], polled.clock, polled)):
+                await polled.until(lambda: len(good(polled.readings)) > 60)
+
+    run(main())
+    groups = {"g": 0, "g.2": 1000, "g.3": 2000, "g.4": 3000}
+    assert [] == [r.source.group for r in good(polled.readings) if groups[r.source.group] != device.asked[r.values[0]][1]]
+    ages_ms = [r.mono_ms - polled.clock.mono_ms(device.asked[r.values[0]][0]) for r in good(polled.readings)]
+    assert max(ages_ms) <= 30
+    assert "answers twice" not in caplog.text

@@ -8,7 +8,8 @@ import pytest
 from bus_rig import Asked, PtyDevice, TcpDevice, honest, run, serial_bus, tcp_answer, tcp_bus
 from modbus_rig import answer_frame, exception_frame
 
-from edgegw.bus.line import LineError, make_line
+from edgegw.bus.line import make_line
+from edgegw.bus.port import LineError
 from edgegw.bus.statistics import BusStatistics
 from edgegw.bus.transaction import Transactions
 from edgegw.drivers.modbus_codec import rtu_question, tcp_question
@@ -31,7 +32,7 @@ def ask(behave, times=1, question=QUESTION, **settings):
         try:
             transactions = Transactions(bus, line, statistics)
             results.extend([await transactions.ask(question, bus.answer_timeout_ms, 1) for _ in range(times)])
-            await transactions._keep_silence(120)
+            await transactions._keep_silence(question, 0, 120)
         finally:
             await line.close()
 

@@ -88,7 +88,7 @@ def test_the_json_of_a_direct_read_is_that_of_the_service(config):
     [
         (4, "E-DEVICE", ["TH-10"]),
         (4, "E-POINT", ["TH-01", "temperatur"]),
-        (6, "", ["TH-09"]),
+        (6, "E-BUS-REFUSED: TH-09 (bus lan, unit 9) refuses", ["TH-09"]),
         (None, "E-BUS-CONNECT", ["TH-02"]),
     ],
 )
@@ -120,6 +120,8 @@ def test_keys_are_made_once_and_listed(config, tmp_path):
     made = json.loads(edgegw("keys", "new", "gateway", "-c", config, "--json").stdout)["data"]
     directory = config.parent / "keys"
     assert (str(directory), "OP/ST/GW") == (made["directory"], made["gateway"])
+    named = edgegw("keys", "new", "gateway", "--dir", tmp_path / "g", "-c", config).stdout
+    assert f"Next: copy {tmp_path}/g/gateway.pub to the cloud, as gateways/OP.ST.GW.pub in the directory of its keys" in named
     assert [0o600] == [stat.S_IMODE(file.stat().st_mode) for file in directory.glob("*.pem")]
     again = edgegw("keys", "new", "gateway", "-c", config)
     assert 0 != again.returncode
@@ -137,6 +139,7 @@ def test_a_cloud_has_keys_of_its_own(tmp_path):
     assert 0 == done.returncode, done.stderr
     assert "Next: copy " in done.stdout
     assert (tmp_path / "cloud" / "cloud.pub").exists()
+    assert (tmp_path / "cloud" / "gateways").is_dir()
     assert "cloud-open" in edgegw("keys", "list", "--dir", tmp_path / "cloud").stdout
 
 

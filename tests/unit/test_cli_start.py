@@ -39,6 +39,17 @@ def test_a_technician_s_command_imports_click_and_the_standard_library_only(path
     assert [] == [name for name in foreign if not name.startswith(("_", "coverage", "a1_"))]
 
 
+def test_the_daemon_loads_nothing_that_its_steady_state_does_not_need():
+    """
+    Every start waits for what is imported, and memory holds it for years: no scheduler before there is a job, no sqlite-utils but for a migration.
+    """
+    done = subprocess.run([sys.executable, "-c", "import sys, edgegw.app; print(*sys.modules)"], capture_output=True, text=True, timeout=WAIT_S, check=True)
+    loaded = set(done.stdout.split())
+    unneeded = {"sqlite_utils", "apscheduler", "numpy", "multiprocessing", "cryptography.x509", "starlette", "uvicorn", "edgegw.sim", "edgegw.cloud"}
+    assert "edgegw.buffer.store" in loaded
+    assert set() == loaded & unneeded
+
+
 def test_every_command_of_the_help_can_be_loaded():
     """
     No command stands in the help that cannot say what it does.

@@ -54,6 +54,11 @@ CROSS = [
     ('[[bus]]\nname = "b"\nkind = "tcp"\n', 'config.toml:14: error E-CFG-MISSING: bus "b": kind "tcp" needs "host", the address of the server'),
     (LAN + 'path = "/dev/x"\n', 'config.toml:18: warning W-CFG-UNUSED: bus "lan": path has no meaning for kind "tcp"'),
     (BUS.replace("rs485a", "b", 1).replace("/dev/edgegw/rs485a", "/dev/ttyUSB1"), 'config.toml:17: warning W-CFG-PORT: bus "b": the name /dev/ttyUSB1 can change when something is plugged in; use its name below /dev/serial/by-path'),
+    ('[[bus]]\nname = "b"\nkind = "serial"\npath = "/tmp"\n', 'config.toml:17: warning W-CFG-NOPORT: bus "b": /tmp is no serial port; `ls /dev/serial/by-path` shows those that are there'),
+    (LAN.replace("10.0.0.9", "10.0.0.9:502"), 'config.toml:17: error E-CFG-VALUE: bus "lan": host must be a name or an address alone, as in "192.168.1.10", found "10.0.0.9:502"; the port has its own key: port = 502'),
+    (LAN.replace("10.0.0.9", "fe80::1"), None),
+    (LAN.replace("10.0.0.9", "gateway-1.station.local"), None),
+    (_uplink().replace("/dev/null", "/tmp"), 'config.toml:17: error E-CFG-VALUE: uplink "u": recipient_file: /tmp is a directory, not a file'),
     (_rule(point='"phase_voltage"'), 'config.toml:17: error E-CFG-POINT: rule "r": unknown point "phase_voltage"; did you mean "phase_voltage.c"?'),
     (_rule(point='"humidity"'), None),
     (_rule(device_class='"ups"'), 'config.toml:17: warning W-CFG-RULE: rule "r": none of its devices of class "ups" has the point "phase_voltage.a"; the rule never acts'),
@@ -79,6 +84,15 @@ def test_what_does_not_fit_together_is_said_at_its_line(tmp_path, added, line):
         assert not [text for text in found if " error " in text or ("humidity" not in text and "W-CFG-RULE" in text)]
     else:
         assert line in found
+
+
+def test_a_code_that_stands_twice_makes_no_rule_doubtful(tmp_path):
+    """
+    The rule finds both devices of the code; only the code is a mistake.
+    """
+    twice = METER.replace("unit = 7", "unit = 8").replace("acrel.dtsd1352", "xy-md02")
+    found = [line for line in _lines(tmp_path, BASE + twice + _rule(device_class='"meter"')) if "W-CFG-LINE" not in line]
+    assert ['config.toml:15: error E-CFG-DUP: device "AC-07": the code stands twice'] == found
 
 
 def test_a_good_configuration_has_no_finding(tmp_path):

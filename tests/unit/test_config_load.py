@@ -56,6 +56,14 @@ MISTAKES = [
     (f'name = "{"x" * 65}"\n', f'config.toml:5: error E-CFG-VALUE: [gateway]: name must have at most 64 characters, found "{"x" * 40}..." (65 characters)'),
     ('[[bus]]\nkind = "tcp"\n', 'config.toml:5: error E-CFG-MISSING: bus number 1: key "name" is missing'),
     (DEVICE + "period_s = 2\n", 'config.toml:10: error E-CFG-TYPE: device "AC-07": period_s must be a table of groups, as in { electrical = 2 }, found 2'),
+    (
+        DEVICE + 'period_s = { electrical = "5s" }\n',
+        'config.toml:10: error E-CFG-TYPE: device "AC-07": period_s.electrical must be a number, found "5s"; write the number alone: 5',
+    ),
+    (
+        '[[rule]]\nname = "r"\ncondition = "high"\npoint = "voltage"\nlimit = "235,4"\n',
+        'config.toml:9: error E-CFG-TYPE: rule "r": limit must be a number, found "235,4"; write the number alone: 235.4',
+    ),
     (DEVICE + "period_s = { electrical = 0 }\n", 'config.toml:10: error E-CFG-RANGE: device "AC-07": period_s.electrical must be from 0.02 to 86400, found 0'),
     (
         DEVICE.replace("AC-07", "AC 07"),
@@ -116,7 +124,20 @@ SYNTAX = [
     ('name: "a"\n', "config.toml:5: error E-CFG-TOML: not valid TOML: a key must be followed by = and a value"),
     ('station = "b"\n', 'config.toml:5: error E-CFG-TOML: not valid TOML: the key "station" stands twice in this table'),
     ("[gateway]\n", "config.toml:5: error E-CFG-TOML: not valid TOML: the table [gateway] stands twice; join the two"),
+    (
+        '[bus]\nname = "a"\n[bus]\nname = "b"\n',
+        "config.toml:5: error E-CFG-TOML: not valid TOML: [bus] must be written [[bus]] with double brackets, once for each bus",
+    ),
+    (
+        '[bus]\nname = "a"\n[[bus]]\nname = "b"\n',
+        "config.toml:5: error E-CFG-TOML: not valid TOML: [bus] must be written [[bus]] with double brackets, once for each bus",
+    ),
+    (
+        '[[bus]]\nname = "a"\n[bus]\nname = "b"\n',
+        "config.toml:7: error E-CFG-TOML: not valid TOML: [bus] must be written [[bus]] with double brackets, once for each bus",
+    ),
     ('name = "a\n', "config.toml:5: error E-CFG-TOML: not valid TOML: a text is not closed: the quote at its end is missing"),
+    ('path = "C:\\Users"\n', "config.toml:5: error E-CFG-TOML: not valid TOML: a backslash in \"...\" begins a special sign; write the text in '...' or use /"),
     ('path = "C:\\data"\n', "config.toml:5: error E-CFG-TOML: not valid TOML: a backslash in \"...\" begins a special sign; write the text in '...' or use /"),
     (
         "x = 012\n",
@@ -138,6 +159,15 @@ def test_broken_toml_is_explained_in_plain_words(added, line):
     """
     assert [line] == _lines(GATEWAY + added)
     assert 2 == parse(Path("config.toml"), (GATEWAY + added).encode()).exit_code
+
+
+def test_a_misspelt_key_that_must_be_there_is_one_mistake():
+    """
+    What is unknown but near a missing key is said once, as unknown with what was meant.
+    """
+    found = _lines(GATEWAY.replace("operator", "Operator"))
+    assert ['config.toml:2: error E-CFG-KEY: [gateway]: unknown key "Operator"; did you mean "operator"?'] == found
+    assert ['config.toml:1: error E-CFG-KEY: unknown table "Gateway"; did you mean "gateway"?'] == _lines(GATEWAY.replace("gateway]", "Gateway]"))
 
 
 ENCODINGS = [

@@ -46,6 +46,7 @@ def one(row, data, head=""):
         ("input.1, address = 0; type = 'bit'; bit = 15", "8000", 1),
         ("input.1, address = 0; type = 'bit'; bit = 14", "8000", 0),
         ('model, address = 0; type = "string"; length = 4', b"ABC \0\0\0\0".hex(), "ABC"),
+        ('model, address = 0; type = "string"; length = 4', b"AB\0CD\0\0\0".hex(), "AB"),
         ('active_power, address = 0; type = "i16"; scale = -1', "0005", -5000),
         ('active_power, address = 0; type = "u16"; scale = "0.001"; decimals = 1', "0A41", 26),
         ("gun1.state, address = 0; map = { 2 = 3, 0x0A = 255 }", "000A", 255),
@@ -56,6 +57,15 @@ def one(row, data, head=""):
 def test_a_register_becomes_the_scaled_value(row, data, expected):
     """Type, word order, scale and map give the value in units of the last decimal."""
     assert expected == one(row, bytes.fromhex(data))
+
+
+@pytest.mark.parametrize("word_order", ["ABCD", "CDAB", "BADC", "DCBA"])
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5])
+def test_a_text_is_not_turned_round(word_order, length):
+    """The word order of a product is that of its numbers: a text of any length reads as it was sent."""
+    text = "ABCDEFGHIJ"[: 2 * length]
+    row = f'model, address = 0; type = "string"; length = {length}'
+    assert text == one(row, text.encode(), f'word_order = "{word_order}"')
 
 
 @pytest.mark.parametrize(

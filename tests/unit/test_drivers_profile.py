@@ -10,6 +10,7 @@ from edgegw.errors import EdgegwError
 from edgegw.points import lookup
 
 GROUP = "[group.g]\nperiod_s = 1\n"
+STATE, TEXT = (f'[[point]]\npoint = "{name}"\ngroup = "g"\naddress = 0\n' for name in ("gun1.state", "model"))
 POINT = '[[point]]\npoint = "frequency"\ngroup = "g"\naddress = 0\n'
 
 
@@ -30,6 +31,28 @@ POINT = '[[point]]\npoint = "frequency"\ngroup = "g"\naddress = 0\n'
         (HEAD + "forbidden = [[0, 5]]\n" + GROUP + POINT, "E-PROFILE-VALUE", "forbidden"),
         (HEAD + GROUP + POINT + 'type = "string"\n', "E-PROFILE-VALUE", "text"),
         (HEAD + GROUP + "point = []\n[x", "E-PROFILE-TOML", "test.toml"),
+        (HEAD + "readable = [[9, 5]]\n" + GROUP + POINT, "E-PROFILE-VALUE", "[9, 5] ends before it begins"),
+        (HEAD + "forbidden = [[9, 5]]\n" + GROUP + POINT, "E-PROFILE-VALUE", "[9, 5] ends before it begins"),
+        (HEAD + GROUP + POINT + 'type = "i16"\ninvalid = [0xFFFF]\n', "E-PROFILE-VALUE", "i16 is never 65535"),
+        (HEAD + GROUP + POINT + "invalid = [-1]\n", "E-PROFILE-VALUE", "u16 is never -1"),
+        (HEAD + GROUP + STATE + 'type = "i16"\nmap = { 0x8000 = 1 }\n', "E-PROFILE-VALUE", "i16 is never 32768"),
+        (HEAD + GROUP + STATE + 'map = { 1 = "on" }\n', "E-PROFILE-VALUE", "map gives text to a number"),
+        (HEAD + GROUP + TEXT + "map = { 1 = 2 }\n", "E-PROFILE-VALUE", "map gives numbers to a text"),
+        (HEAD + GROUP + TEXT + 'type = "f32"\n', "E-PROFILE-VALUE", "needs a string or a map"),
+        (HEAD + GROUP + STATE + 'type = "bit"\nmap = { 1 = 0 }\n', "E-PROFILE-VALUE", "map has no meaning for bit"),
+        (HEAD + GROUP + STATE + 'type = "f32"\nmap = { 1 = 0 }\n', "E-PROFILE-VALUE", "map has no meaning for f32"),
+        (HEAD + GROUP + STATE + "function = 2\nmap = { 1 = 0 }\n", "E-PROFILE-VALUE", "map has no meaning for function 2"),
+        (HEAD + GROUP + STATE + "map = { 1 = 0 }\nscale = 2\n", "E-PROFILE-VALUE", "scale has no meaning for a map"),
+        (HEAD + GROUP + STATE + "map = { 1 = 0 }\nexponent = 1\n", "E-PROFILE-VALUE", "exponent has no meaning for a map"),
+        (HEAD + GROUP + POINT + "bit = 3\n", "E-PROFILE-VALUE", "bit has no meaning for u16"),
+        (HEAD + GROUP + POINT + "length = 3\n", "E-PROFILE-VALUE", "length has no meaning for u16"),
+        (HEAD + GROUP + POINT + 'type = "bit"\nscale = 10\n', "E-PROFILE-VALUE", "scale has no meaning for bit"),
+        (HEAD + GROUP + TEXT + 'type = "string"\norder = "BA"\n', "E-PROFILE-VALUE", "order has no meaning for string"),
+        (
+            HEAD + GROUP + POINT + "exponent = 100\n" + POINT.replace("frequency", "voltage").replace("0\n", "50\n") + "exponent = 150\n",
+            "E-PROFILE-VALUE",
+            "0 to 150",
+        ),
     ],
 )
 def test_a_wrong_profile_is_refused(text, message_id, words):

@@ -155,6 +155,19 @@ async def test_ending_is_clean(supervisor, caplog):
 
 
 @in_loop
+async def test_a_guarded_step_fails_for_its_own_part_only(supervisor, caplog):
+    """
+    The caller gets None and goes on, the log has the traceback, the part has the fault; a step that succeeds gives its result.
+    """
+    supervisor.start("rules", forever)
+    assert 7 == supervisor.guard("rules", lambda: 7)
+    assert None is supervisor.guard("rules", lambda: 1 // 0)
+    assert "ZeroDivisionError: integer division or modulo by zero" == supervisor.parts()[0].fault
+    assert [True] == [record.exc_info is not None for record in caplog.records]
+    await supervisor.end_all()
+
+
+@in_loop
 async def test_part_that_does_not_end_is_told_and_left(supervisor, caplog):
     """
     The end of one part waits no longer than it is allowed to.

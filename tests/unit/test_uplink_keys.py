@@ -59,9 +59,9 @@ def test_a_key_is_never_overwritten(tmp_path, make):
     Where a key lies, no new one is made, and the old one stays as it is.
     """
     make(tmp_path / "keys")
-    before = {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()}
+    before = {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir() if path.is_file()}
     refused("E-KEY-EXISTS", make, tmp_path / "keys")
-    assert before == {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()}
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir() if path.is_file()}
 
 
 def test_a_missing_key_names_the_command_that_makes_it(tmp_path):

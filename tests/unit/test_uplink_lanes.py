@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgegw.model import Batch, Identity
+from edgegw.model import Batch, Identity, Stream
 from edgegw.uplink.lanes import IN_FLIGHT_BYTES_MAX, RESEND_PAUSE_S_MAX, UNRECEIPTED_MAX, Lanes
 
 TIMEOUT_S = 120.0
@@ -55,6 +55,25 @@ def test_a_freed_window_goes_to_the_most_urgent():
     made.wake()
     made.acknowledged(1, 1.0)
     assert "event" == send(made, 2, batch(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("streams", "expected"),
+    [
+        ({1}, ["event"]),
+        ({3}, ["fresh"]),
+        ({2, 5}, ["energy", "record"]),
+        (set(Stream), ["event", "energy", "fresh", "backlog", "record"]),
+    ],
+)
+def test_only_lanes_that_can_have_news_are_asked(streams, expected):
+    """
+    What is stored wakes the lanes of its streams behind the border; a store that comes back from a fault wakes all.
+    """
+    made = lanes()
+    drain(made, *(lane.name for lane in made.lanes))
+    made.wake(streams)
+    assert expected == [lane.name for lane in made.lanes if lane.more]
 
 
 def test_bytes_under_way_are_bounded():
@@ -116,12 +135,26 @@ def test_a_resend_goes_back_in_its_lane_only():
     drain(made, "event", "energy")
     old, new = batch(50), batch(101)
     fresh, backlog = made.lanes[2], made.lanes[3]
+    made.sent(0, backlog, batch(49), 100, 0.0)
     made.sent(1, backlog, old, 100, 0.0)
     made.sent(2, fresh, new, 100, 0.0)
     made.acknowledged(1, 0.0)
     made.resend(made.overdue(1000.0, TIMEOUT_S)[0])
     assert (49, 101) == (backlog.after, fresh.after)
     assert not made.is_waiting(old)
+
+
+def test_a_resend_of_events_goes_back_to_the_first_of_them():
+    """
+    A batch of events is numbered by its last one; taken for lost, its lane goes back to where it stood before the batch.
+    """
+    made = lanes()
+    event = made.lanes[0]
+    made.sent(1, event, batch(3, 1, first=1, last=1), 100, 0.0)
+    made.sent(2, event, batch(40, 1, first=2, last=20), 100, 0.0)
+    made.sent(3, event, batch(41, 1, first=21, last=21), 100, 0.0)
+    made.unheard(2, 0.0)
+    assert 3 == event.after
 
 
 def test_a_resend_may_be_cut_differently():
