@@ -20,7 +20,9 @@ import uvloop
 
 from edgegw import __version__, log
 from edgegw.buffer.store import Buffer
-from edgegw.bus.task import BusTask
+from edgegw.bus.holes import KEY_PREFIX
+from edgegw.bus.schedule import grid_shifts
+from edgegw.bus.task import BusTask, Extras
 from edgegw.clock import Clock, read_clock_trust
 from edgegw.config.check import read
 from edgegw.config.model import Config
@@ -36,6 +38,7 @@ from edgegw.supervise import Notifier, Supervisor
 from edgegw.uplink.keys import UplinkKeys, load_uplink_keys
 from edgegw.uplink.sender import Sender
 from edgegw.views import Parts, Views
+from edgegw.views_bus import BusViews
 
 _log = logging.getLogger("edgegw.app")
 
@@ -114,12 +117,13 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._supervisor = Supervisor(self.clock, Notifier.from_environment())
         self._supervisor.handle_signals()
-        self._buses = [BusTask(bus, self._plans[bus.name], self.clock, self._read) for bus in self._config.bus]
-        self._senders = [Sender(uplink, self._config.gateway, self._keys[uplink.name], self.buffer, self.clock) for uplink in self._config.uplink]
+        self._buses = self._bus_tasks()
+        self._senders = [
+            Sender(uplink, self._config.gateway, self._keys[uplink.name], self.buffer, self.clock, self.buffer.seal_soon) for uplink in self._config.uplink
+        ]
         views = Views(Parts(self._config, self.clock, self.buffer, self.engine, self.latest, self._buses, self._senders))
-        server = ControlServer(
-            Path(self._config.paths.control_socket), views.handlers(), gateway=self._config.gateway.identity, language=self._config.gateway.language
-        )
+        handlers = {**views.handlers(), **BusViews(self._config, self.clock, self._buses).handlers()}
+        server = ControlServer(Path(self._config.paths.control_socket), handlers, gateway=self._config.gateway.identity, language=self._config.gateway.language)
         self._tell_start()
         await server.start()
         try:
@@ -132,6 +136,18 @@ class Daemon:
             await self._supervisor.end_all()
             await server.close()
         _log.info("ended")
+
+    def _bus_tasks(self) -> list[BusTask]:
+        remembered = self.buffer.states(KEY_PREFIX)
+        shifts = grid_shifts([(bus.kind == "serial", _shortest_period_ms(self._plans[bus.name])) for bus in self._config.bus])
+        return [
+            BusTask(bus, self._plans[bus.name], self.clock, self._read, Extras(shift_ms, remembered, self._remember))
+            for bus, shift_ms in zip(self._config.bus, shifts, strict=True)
+        ]
+
+    def _remember(self, key: str, state: bytes | None) -> None:
+        """What a bus has learnt, for the next start."""
+        self.buffer.accept((), (), {key: state})
 
     # -- start and stop
 
@@ -271,6 +287,10 @@ class Daemon:
     def _event(self, kind: str, body: Mapping[str, object]) -> Event:
         now_ms = self.clock.mono_ms()
         return Event(kind, self.clock.wall_ms(now_ms), now_ms, self.clock.trust, None, body)
+
+
+def _shortest_period_ms(plans: Sequence[DevicePlan]) -> int:
+    return min((planned.source.period_ms for plan in plans for planned in plan.sources), default=1)
 
 
 def _gun_states(sources: Sequence[Source]) -> dict[int, tuple[int, ...]]:

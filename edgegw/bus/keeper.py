@@ -12,9 +12,9 @@ from edgegw.clock import Clock
 
 _log = logging.getLogger("edgegw.bus")
 
-# Back within 5 s of the port's return.
+# Back within 5 s of the port's return, with the time that opening takes.
 REOPEN_MS_MIN = 500
-REOPEN_MS_MAX = 5000
+REOPEN_MS_MAX = 4000
 
 
 class LineKeeper:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import msgspec
+
+from edgegw.bus.holes import Heard
 from edgegw.clock import Clock
-from edgegw.drivers.base import PlannedSource
-from edgegw.model import Answer, Fault, Quality, Reading
+from edgegw.drivers.base import Decode, PlannedSource
+from edgegw.model import Answer, Fault, Quality, Reading, Source, Value
 
 _log = logging.getLogger("edgegw.bus")
 
@@ -32,13 +35,43 @@ def is_alive(result: Answer | Fault) -> bool:
 
 def good_reading(planned: PlannedSource, answers: Sequence[Answer], clock: Clock) -> Reading:
     """What the answers say, at the time of the last one."""
-    try:
-        values, quality = planned.decode(answers)
-    except DECODE_FAULTS:
-        _log.exception("%s, points %s: its answer cannot be decoded", planned.source.device, planned.source.group)
-        return failed_reading(planned, Quality.BAD, clock)
+    values, quality = _decode(planned.source, planned.decode, answers, len(planned.source.points))
     mono_ms = clock.mono_ms(answers[-1].arrived_ns)
     return Reading(planned.source, clock.wall_ms(mono_ms), mono_ms, clock.trust, values, quality)
+
+
+def parted_reading(planned: PlannedSource, heard: Heard, clock: Clock) -> Reading:
+    """What the answers to the parts say, at the time of the last one; refused is what no part was answered for."""
+    if not heard.answers:
+        return failed_reading(planned, Quality.REFUSED, clock)
+    count = len(planned.source.points)
+    values: list[Value] = [None] * count
+    quality = dict.fromkeys(range(count), Quality.REFUSED)
+    for part in heard.division.parts:
+        if part.pieces in heard.answers:
+            first, end = part.positions
+            told, doubts = _decode(planned.source, part.decode, [heard.answers[part.pieces]], end - first)
+            values[first:end] = told
+            for position in range(first, end):
+                quality.pop(position)
+            quality |= {first + position: code for position, code in doubts.items()}
+    mono_ms = clock.mono_ms(max(answer.arrived_ns for answer in heard.answers.values()))
+    return Reading(planned.source, clock.wall_ms(mono_ms), mono_ms, clock.trust, tuple(values), quality)
+
+
+def _decode(source: Source, decode: Decode, answers: Sequence[Answer], count: int) -> tuple[tuple[Value, ...], Mapping[int, Quality]]:
+    """All bad where it cannot be decoded: a mistake of ours."""
+    try:
+        return decode(answers)
+    except DECODE_FAULTS:
+        _log.exception("%s, points %s: its answer cannot be decoded", source.device, source.group)
+        return (None,) * count, dict.fromkeys(range(count), Quality.BAD)
+
+
+def late_reading(reading: Reading) -> Reading:
+    """The same with every good value marked as late."""
+    late = {position: Quality.LATE for position, value in enumerate(reading.values) if value is not None and position not in reading.quality}
+    return msgspec.structs.replace(reading, quality={**reading.quality, **late})
 
 
 def failed_reading(planned: PlannedSource, quality: Quality, clock: Clock) -> Reading:

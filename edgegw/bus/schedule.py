@@ -1,8 +1,12 @@
 """What is due on one bus, and what of it comes first. Pure: times come in, in ms of the daemon's monotonic clock.
 
-Each source has a grid: start of the bus + n x period. A slot of the grid is polled once; slots that did not fit while others were asked are
-counted and skipped, never piled up, so a source is at most one slot behind. First comes what is urgent (at most every second turn), then
-what is most overdue. A silent device has no slots, only a probe.
+Each source has a grid: origin + n x period; the first poll of everything is at the start. A slot of the grid is polled once; slots that did not
+fit while others were asked are counted and skipped, never piled up, so a source is at most one slot behind. First comes what is urgent (at
+most every second turn), then what is most overdue. A silent device has no slots, only a probe.
+
+Energy whose period divides the hour has the wall clock's grid (quarter hours), computed from the offset of the daemon's clock: when
+that moves, the next boundary moves with it and nothing else. Energy that waited for ENERGY_PATIENCE_MS comes before everything but what is
+urgent, so that all meters are read within half a minute of the boundary.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgegw.drivers.base import DevicePlan, PlannedSource
+from edgegw.model import Stream
 
 # Promise 5 of the design: a silent device is probed at most this often ...
 PROBE_INTERVAL_MS = 10_000
@@ -19,18 +24,76 @@ PROBE_COST_MS_MAX = 200
 PROBE_ALL_SILENT_MS = 1000
 # One lost answer is noise, three in a row are a silence.
 FAILURES_MAX = 3
+# Energy is aligned to the wall clock when its period divides the hour and is no shorter than what counts as late.
+HOUR_MS = 3_600_000
+ALIGNED_PERIOD_MS_MIN = 60_000
+# Read later after its boundary than this, energy is late (station rule: within 30 s; marked from 60 s on).
+ENERGY_LATE_MS = 60_000
+# Of the 30 s in which all meters shall be read: so long energy takes its turn among the rest, then it goes first.
+ENERGY_PATIENCE_MS = 10_000
+# A meter that did not answer at its boundary is asked again so soon, until it would be late.
+ENERGY_RETRY_MS = 5_000
+# A boundary that a small step of the clock brings back so soon after its poll was served by that poll.
+BOUNDARY_SERVED_MS = 30_000
+# TCP sources of one period share these ticks: the loop wakes once for all of them.
+TICK_MS = 100
+# Buses start at most this far apart within their shortest period.
+STAGGER_MS_MAX = 1000
+# While others wait, the technician gets one part of bus time for four of theirs: 20 %.
+OTHERS_TO_TECHNICIAN = 4
+# What is saved up for the technician: a read is not much quicker after a quiet hour than after a quiet second.
+CREDIT_NS_MAX = 250_000_000
+
+
+def grid_shifts(buses: Sequence[tuple[bool, int]]) -> list[int]:
+    """For each bus (is a serial one, its shortest period in ms) how far its grid is shifted, the same at every start.
+
+    Serial buses spread over their shortest period; the others over its ticks, so that not all of them share one.
+    """
+    serial = sum(is_serial for is_serial, _ in buses)
+    shifts, seen = [], [0, 0]
+    for is_serial, period_ms in buses:
+        number, width_ms = seen[is_serial], min(STAGGER_MS_MAX, period_ms)
+        seen[is_serial] += 1
+        shifts.append(number * width_ms // serial if is_serial else number % max(1, width_ms // TICK_MS) * TICK_MS)
+    return shifts
+
+
+class TechnicianShare:
+    """Bus time that a technician's questions may take while others wait."""
+
+    def __init__(self) -> None:
+        self._credit_ns = 0
+
+    @property
+    def may_ask(self) -> bool:
+        return self._credit_ns >= 0
+
+    def others_took(self, busy_ns: int) -> None:
+        self._credit_ns = min(CREDIT_NS_MAX, self._credit_ns + busy_ns // OTHERS_TO_TECHNICIAN)
+
+    def technician_took(self, busy_ns: int) -> None:
+        self._credit_ns -= busy_ns
 
 
 class Slot:
     """One source and its next due time."""
 
-    __slots__ = ("_origin_ms", "_period_ms", "due_ms", "link", "offline", "planned", "refused")
+    __slots__ = ("_boundary_ms", "_offset_ms", "_origin_ms", "_period_ms", "_served_ms", "aligned", "due_ms", "link", "offline", "planned", "refused")
 
-    def __init__(self, planned: PlannedSource, link: Link, now_ms: int) -> None:
+    def __init__(self, planned: PlannedSource, link: Link, now_ms: int, origin_ms: int, offset_ms: int) -> None:
+        source = planned.source
         self.planned = planned
         self.link = link
-        self._origin_ms = now_ms
-        self._period_ms = planned.source.period_ms
+        self.aligned = source.stream is Stream.ENERGY and source.period_ms >= ALIGNED_PERIOD_MS_MIN and HOUR_MS % source.period_ms == 0
+        self._origin_ms = origin_ms
+        self._offset_ms = offset_ms
+        """Of the wall clock, added to monotonic times."""
+        self._period_ms = source.period_ms
+        self._boundary_ms: int | None = None
+        """Of an aligned slot: the boundary that is to be served, on the monotonic clock; None before the first poll."""
+        self._served_ms = now_ms - HOUR_MS
+        """When a boundary was last served."""
         self.due_ms = now_ms
         self.offline = False
         """The last reading said so."""
@@ -40,12 +103,38 @@ class Slot:
     def advance(self, now_ms: int, least_ms: int = 0) -> int:
         """To the next slot of the grid, at least `least_ms` away; returns how many were skipped because they are over already."""
         period_ms = self._period_ms
+        if self.aligned:
+            if self._boundary_ms is not None and self._boundary_ms <= now_ms:
+                self._served_ms = now_ms
+            skipped = 0 if self._boundary_ms is None else max(0, (now_ms - self._boundary_ms) // period_ms)
+            self.due_ms = self._boundary_ms = self._boundary_after(now_ms + least_ms)
+            return skipped
         ahead_ms = self._origin_ms + ((self.due_ms - self._origin_ms) // period_ms + 1) * period_ms
         skipped = max(0, (now_ms - ahead_ms) // period_ms)
         self.due_ms = ahead_ms + skipped * period_ms
         if least_ms and self.due_ms < now_ms + least_ms:
             self.due_ms += -(-(now_ms + least_ms - self.due_ms) // period_ms) * period_ms
         return skipped
+
+    def follow(self, now_ms: int, offset_ms: int) -> int:
+        """The wall clock was moved: the boundary ahead moves. Returns how many boundaries the clock jumped over."""
+        before_ms, self._offset_ms = self._offset_ms, offset_ms
+        if self._boundary_ms is None or self._boundary_ms <= now_ms:
+            return 0  # The poll under way or overdue stays what it was.
+        jumped_over = self._boundary_ms + before_ms <= now_ms + offset_ms
+        self.due_ms = self._boundary_ms = self._boundary_after(now_ms)
+        return int(jumped_over)
+
+    def skew_ms(self, at_ms: int) -> int | None:
+        """How long after its boundary an aligned slot was read; None where there is no such boundary."""
+        if self._boundary_ms is None or at_ms < self._boundary_ms:
+            return None
+        return (at_ms - self._boundary_ms) % self._period_ms
+
+    def _boundary_after(self, at_ms: int) -> int:
+        period_ms = self._period_ms
+        ahead_ms = ((at_ms + self._offset_ms) // period_ms + 1) * period_ms - self._offset_ms
+        return ahead_ms if ahead_ms - self._served_ms >= BOUNDARY_SERVED_MS else ahead_ms + period_ms
 
     def hold(self, until_ms: int) -> int:
         """Not before this time, which is off the grid; returns how many slots that costs."""
@@ -59,9 +148,9 @@ class Link:
 
     __slots__ = ("failures", "last_probe_ms", "plan", "probe_cost_ms", "probes", "silent", "silent_since_ms", "slots")
 
-    def __init__(self, plan: DevicePlan, now_ms: int) -> None:
+    def __init__(self, plan: DevicePlan, now_ms: int, origin_ms: int, offset_ms: int) -> None:
         self.plan = plan
-        self.slots = [Slot(planned, self, now_ms) for planned in plan.sources]
+        self.slots = [Slot(planned, self, now_ms, origin_ms, offset_ms) for planned in plan.sources]
         self.failures = 0
         self.silent = False
         self.silent_since_ms = now_ms
@@ -96,15 +185,25 @@ class Link:
 class Schedule:
     """Of one bus."""
 
-    def __init__(self, plans: Sequence[DevicePlan], now_ms: int) -> None:
-        self.links = [Link(plan, now_ms) for plan in plans]
+    def __init__(self, plans: Sequence[DevicePlan], now_ms: int, origin_ms: int | None = None, offset_ms: int = 0) -> None:
+        """`origin_ms`: where the grid begins (default now); `offset_ms`: of the wall clock."""
+        self.links = [Link(plan, now_ms, now_ms if origin_ms is None else origin_ms, offset_ms) for plan in plans]
         self.slots = [slot for link in self.links for slot in link.slots]
+        self._offset_ms = offset_ms
+        self._aligned = [slot for slot in self.slots if slot.aligned]
         self._urgent_last = False
         self._shared_probe_ms = now_ms - PROBE_INTERVAL_MS
 
     @property
     def all_silent(self) -> bool:
         return bool(self.links) and all(link.silent for link in self.links)
+
+    def follow(self, now_ms: int, offset_ms: int) -> list[Slot]:
+        """The wall clock's offset as it is now; returns the slots that a step cost a boundary."""
+        if offset_ms == self._offset_ms:
+            return []
+        self._offset_ms = offset_ms
+        return [slot for slot in self._aligned if slot.follow(now_ms, offset_ms)]
 
     def restart(self, now_ms: int) -> None:
         """The line is back: whoever was silent may have been so because of it."""
@@ -121,7 +220,8 @@ class Schedule:
         urgent = [slot for slot in due if slot.planned.urgent]
         self._urgent_last = bool(urgent) and (len(urgent) == len(due) or not self._urgent_last)
         turn = urgent if self._urgent_last else [slot for slot in due if not slot.planned.urgent]
-        return min(turn, key=_due_ms)
+        pressing = [slot for slot in turn if slot.aligned and now_ms - slot.due_ms >= ENERGY_PATIENCE_MS]
+        return min(pressing or turn, key=_due_ms)
 
     def take_probe(self, now_ms: int) -> Link | None:
         """The silent device whose turn it is to be asked for a sign of life."""

@@ -9,6 +9,8 @@ from edgegw.bus.trace import Trace
 
 # Latencies kept for the percentiles: some minutes of one unit's answers, 2 KiB.
 LATENCIES_MAX = 256
+# Polls whose lateness is kept: some minutes of a bus, 8 KiB.
+LATENESS_MAX = 1024
 # Of the fields of a unit these are no counts.
 _NO_COUNTERS = frozenset({"latencies_us", "last_answer_ns"})
 # The busy share is that of the last whole window of this length.
@@ -29,6 +31,7 @@ class Counters:
         "last_answer_ns",
         "late",
         "latencies_us",
+        "learnt_timeout_ms",
         "missed_slots",
         "noise_bytes",
         "resyncs",
@@ -58,6 +61,8 @@ class Counters:
         self.missed_slots = 0
         self.latencies_us: deque[int] = deque(maxlen=LATENCIES_MAX)
         """From the end of the request to the end of the answer."""
+        self.learnt_timeout_ms = 0
+        """What its answers are waited for, without the time of their own bytes; 0: not learnt yet, `answer_timeout_ms` holds."""
         self.last_answer_ns = 0
         """`time.monotonic_ns()` of its last answer or exception; 0 before the first."""
 
@@ -84,6 +89,14 @@ class BusStatistics:
         """Times that the line was opened."""
         self.idle_noise_bytes = 0
         """Bytes heard while nothing was asked that were no frame of a unit of ours."""
+        self.lateness_ms: deque[int] = deque(maxlen=LATENESS_MAX)
+        """From due to asked, of the last polls."""
+        self.energy_reads = 0
+        """Energy read for a boundary of the wall clock."""
+        self.energy_late = 0
+        """Of these, so late that the values are marked."""
+        self.energy_skew_max_ms = 0
+        """The longest that one came after its boundary."""
         self.busy_ns = 0
         self._window_start_ns = time.monotonic_ns()
         self._window_busy_ns = 0
@@ -93,6 +106,17 @@ class BusStatistics:
         if unit not in self.units:
             self.units[unit] = Counters()
         return self.units[unit]
+
+    def add_skew(self, skew_ms: int, *, late: bool) -> None:
+        """An energy reading came so long after its boundary."""
+        self.energy_reads += 1
+        self.energy_late += late
+        self.energy_skew_max_ms = max(self.energy_skew_max_ms, skew_ms)
+
+    def lateness_percentile_ms(self, percent: float) -> int | None:
+        """Of the polls kept; None before the first."""
+        ordered = sorted(self.lateness_ms)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else None
 
     def add_busy(self, start_ns: int, end_ns: int) -> None:
         """A question had the line from start to end."""
@@ -119,5 +143,9 @@ class BusStatistics:
             "opened": self.opened,
             "idle_noise_bytes": self.idle_noise_bytes,
             "busy_share": round(self.busy_share, 4),
+            **{f"lateness_p{percent}_ms": self.lateness_percentile_ms(percent) for percent in (50, 95, 99)},
+            "energy_reads": self.energy_reads,
+            "energy_late": self.energy_late,
+            "energy_skew_max_ms": self.energy_skew_max_ms,
             "units": {str(unit): counters.as_dict() for unit, counters in sorted(self.units.items())},
         }

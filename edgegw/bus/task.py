@@ -12,20 +12,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from edgegw.bus.asking import Asker
+from edgegw.bus.holes import Heard, HoleBook, OnLearnt
 from edgegw.bus.keeper import LineKeeper
 from edgegw.bus.line import make_line
-from edgegw.bus.readings import failed_reading, fault_quality, good_reading, is_alive
-from edgegw.bus.schedule import FAILURES_MAX, Link, Schedule, Slot
+from edgegw.bus.readings import failed_reading, fault_quality, good_reading, is_alive, late_reading, parted_reading
+from edgegw.bus.schedule import ENERGY_LATE_MS, ENERGY_RETRY_MS, FAILURES_MAX, TICK_MS, Link, Schedule, Slot, TechnicianShare
 from edgegw.bus.statistics import BusStatistics
 from edgegw.bus.transaction import SILENCE_WAIT_MS_MAX, Transactions
 from edgegw.clock import Clock
 from edgegw.config.model import Bus
 from edgegw.drivers.base import DevicePlan
 from edgegw.errors import EXIT_UNKNOWN, EdgegwError
-from edgegw.model import Answer, Fault, Quality, Question, Reading
+from edgegw.model import Answer, Fault, Quality, Reading
 
 _log = logging.getLogger("edgegw.bus")
 
@@ -35,14 +37,9 @@ REFUSED_RETRY_MS = 60_000
 PAUSE_MS_MAX = 1000
 # Reads of technicians that may wait; a person does not read more devices at a time.
 TECHNICIAN_MAX = 8
-# A technician gets one turn in five while anything else is due: at most 20 % of the bus.
-TECHNICIAN_TURNS = 5
 # A read that the late-answer guard holds back is tried again this often.
 HELD_READ_MS = 50
-# A probe waits as long as the device ever took, doubled, and this: a busy device, a loaded machine.
-PROBE_MARGIN_MS = 50
-PROBE_TIMEOUT_MS_MIN = 100
-# What was learnt may be wrong for a device that comes back slower: each third probe waits the full time.
+# What was learnt of its time (patience.py) may be wrong for a device that comes back slower: each third probe waits the full time.
 PROBE_FULL_EACH = 3
 # A connection on which all are silent may be half open: it is made new after so many probes of one device.
 RENEW_EACH = 10
@@ -56,10 +53,23 @@ class _Request(NamedTuple):
     done: asyncio.Future[list[Reading]]
 
 
+class Extras(NamedTuple):
+    """What the daemon knows beside the configuration."""
+
+    grid_shift_ms: int = 0
+    """How far this bus's grid of due times is from that of the first one (schedule.grid_shifts)."""
+    remembered: Mapping[str, bytes] = {}
+    """What was learnt at earlier starts (holes.py)."""
+    on_learnt: OnLearnt = lambda _key, _state: None
+
+
+NO_EXTRAS = Extras()
+
+
 class BusTask:
     """Polls one bus. `run()` until cancelled; everything else may be called from the same loop at any time."""
 
-    def __init__(self, bus: Bus, plans: Sequence[DevicePlan], clock: Clock, on_reading: Callable[[Reading], None]) -> None:
+    def __init__(self, bus: Bus, plans: Sequence[DevicePlan], clock: Clock, on_reading: Callable[[Reading], None], extras: Extras = NO_EXTRAS) -> None:
         self.bus = bus
         self.statistics = BusStatistics()
         self.checkpoint_ms = clock.mono_ms()
@@ -70,13 +80,13 @@ class BusTask:
         self._transactions = Transactions(bus, self.line, self.statistics)
         connect_delay_ms = max([bus.connect_delay_ms, *(plan.connect_delay_ms for plan in plans)])
         self._keeper = LineKeeper(self.line, clock, self.statistics, connect_delay_ms)
-        self._schedule = Schedule(plans, self.checkpoint_ms)
+        self._schedule = Schedule(plans, self.checkpoint_ms, self._grid_ms(extras.grid_shift_ms), clock.offset_ms)
+        self._holes = HoleBook(bus.name, plans, extras.remembered, extras.on_learnt, self.checkpoint_ms)
+        self._asker = Asker(self._transactions, self._keeper, self._holes, clock)
         self._requests: deque[_Request] = deque()
-        self._turns = 0
-        """Since a technician had one."""
+        self._technicians = TechnicianShare()
         self._wake = asyncio.Event()
         self._ending = False
-        self._asking = False
 
     # -- from outside
 
@@ -88,7 +98,7 @@ class BusTask:
             await asyncio.shield(turning)
         except asyncio.CancelledError:
             self._ending = True
-            if not self._asking:
+            if not self._asker.asking:
                 turning.cancel()
             await asyncio.wait([turning])
             raise
@@ -114,6 +124,11 @@ class BusTask:
     @property
     def silent_devices(self) -> list[str]:
         return [link.plan.device for link in self._schedule.links if link.silent]
+
+    @property
+    def refused_points(self) -> dict[str, list[str]]:
+        """Device to the points that it refuses while it answers others."""
+        return self._holes.refused_points()
 
     @property
     def line_fault(self) -> EdgegwError | None:
@@ -153,19 +168,28 @@ class BusTask:
             self._schedule.restart(self._clock.mono_ms())
 
     async def _turn(self, now_ms: int) -> None:
-        if self._requests and (self._turns >= TECHNICIAN_TURNS - 1 or self._schedule.next_ms() > now_ms):
+        for stepped_over in self._schedule.follow(now_ms, self._clock.offset_ms):
+            self.statistics.unit(stepped_over.link.plan.unit).missed_slots += 1
+        others_wait = self._schedule.next_ms() <= now_ms
+        busy_ns = self.statistics.busy_ns
+        if self._requests and (self._technicians.may_ask or not others_wait):
             request = self._askable_request()
             if request is not None:
-                self._turns = 0
                 await self._serve(request)
+                if others_wait:
+                    self._technicians.technician_took(self.statistics.busy_ns - busy_ns)
                 return
-        self._turns += 1
         if link := self._schedule.take_probe(now_ms):
             await self._probe(link)
         elif slot := self._schedule.take_slot(now_ms):
             await self._poll(slot)
         else:
             await self._pause(self._schedule.next_ms())
+        self._technicians.others_took(self.statistics.busy_ns - busy_ns)
+
+    def _grid_ms(self, shift_ms: int) -> int:
+        now_ms = self.checkpoint_ms
+        return shift_ms + (now_ms if self.bus.kind == "serial" else now_ms // TICK_MS * TICK_MS)
 
     async def _pause(self, until_ms: float) -> None:
         """Until then or until woken, never longer than the watchdog likes. Timers come early: the caller looks at the clock again."""
@@ -183,85 +207,60 @@ class BusTask:
 
     async def _poll(self, slot: Slot) -> Reading | None:
         """One slot of the grid, asked and told. None when the late-answer guard holds it back."""
-        was_due = slot.due_ms <= self._clock.mono_ms()
-        result = await self._ask_source(slot)
-        now_ms = self._clock.mono_ms()
+        lateness_ms = self._clock.mono_ms() - slot.due_ms
+        result = await self._asker.ask_source(slot)
         counters = self.statistics.unit(slot.link.plan.unit)
         if result is None:
-            counters.missed_slots += slot.hold(self._held_until_ms(slot))
+            counters.missed_slots += slot.hold(self._asker.held_until_ms(slot))
             return None
         reading = self._reading(slot, result)
-        if was_due:
-            counters.missed_slots += slot.advance(now_ms, REFUSED_RETRY_MS if slot.refused else 0)
+        if lateness_ms >= 0:
+            self.statistics.lateness_ms.append(lateness_ms)
+            reading = self._told_at_boundary(slot, reading)
+            counters.missed_slots += self._advance(slot)
         self._on_reading(reading)
+        self._holes.note(reading)
         self._judge(slot.link, result if isinstance(result, Fault) else None)
         return reading
 
-    async def _ask_source(self, slot: Slot) -> list[Answer] | Fault | None:
-        """All answers of the source, or the first fault; None when a question must not be asked yet."""
-        answers: list[Answer] = []
-        for question in slot.planned.questions:
-            result = await self._ask_when_allowed(slot.link, question)
-            if isinstance(result, Fault) and result.kind == "closed" and self.line.is_open:
-                result = await self._ask_when_allowed(slot.link, question)
-            if not isinstance(result, Answer):
-                return result
-            answers.append(result)
-        return answers
+    def _advance(self, slot: Slot) -> int:
+        now_ms = self._clock.mono_ms()
+        skew_ms = slot.skew_ms(now_ms)
+        if slot.offline and skew_ms is not None and skew_ms + ENERGY_RETRY_MS < ENERGY_LATE_MS:
+            return slot.hold(now_ms + ENERGY_RETRY_MS)
+        return slot.advance(now_ms, REFUSED_RETRY_MS if slot.refused else 0)
 
-    async def _ask_when_allowed(self, link: Link, question: Question) -> Answer | Fault | None:
-        blocked = self._transactions.blocked_until_ns
-        if blocked(question) and (fault := await self._resync(link, question)):
-            return fault
-        return None if blocked(question) else await self._ask(link, question, self.bus.answer_timeout_ms)
-
-    async def _resync(self, link: Link, question: Question) -> Fault | None:
-        """Asks a part of the question that no late answer can be mistaken for, to prove that none can come. A fault only when nothing answers."""
-        for part in question.resync:
-            if not self._transactions.blocked_until_ns(part):
-                self.statistics.unit(link.plan.unit).resyncs += 1
-                result = await self._ask(link, part, self.bus.answer_timeout_ms)
-                return result if isinstance(result, Fault) and not is_alive(result) else None
-        return None
-
-    async def _ask(self, link: Link, question: Question, timeout_ms: float) -> Answer | Fault:
-        self._asking = True
-        result = await self._transactions.ask(question, timeout_ms, link.plan.unit, link.plan.gap_ms)
-        again = isinstance(result, Fault) and result.kind == "closed" and await self._keeper.open_again()
-        if again and not self._transactions.blocked_until_ns(question):  # Through a serial server the answer may still come, on the new connection.
-            result = await self._transactions.ask(question, timeout_ms, link.plan.unit, link.plan.gap_ms)
-        self._asking = False
-        if isinstance(result, Answer) or result.exception_code is not None:
-            self._keeper.answered()
-        return result
-
-    def _held_until_ms(self, slot: Slot) -> int:
-        until_ns = max(self._transactions.blocked_until_ns(question) for question in slot.planned.questions)
-        return max(self._clock.mono_ms(), self._clock.mono_ms(until_ns) + 1)  # It may be over meanwhile.
+    def _told_at_boundary(self, slot: Slot, reading: Reading) -> Reading:
+        """Energy that was read for a boundary of the wall clock, counted, and marked when it came late."""
+        skew_ms = None if slot.offline or slot.refused else slot.skew_ms(reading.mono_ms)
+        if skew_ms is None:
+            return reading
+        late = skew_ms > ENERGY_LATE_MS
+        self.statistics.add_skew(skew_ms, late=late)
+        return late_reading(reading) if late else reading
 
     async def _probe(self, link: Link) -> None:
         """Asks a silent device for a sign of life. What it says is no value: it may be the answer to an older probe."""
         link.probes += 1
         start_ms = self._clock.mono_ms()
-        result = await self._ask(link, link.plan.probe, self._probe_timeout_ms(link))
+        result = await self._asker.ask(link, link.plan.probe, self._probe_timeout_ms(link))
         link.probe_cost_ms = round((self._clock.mono_ms() - start_ms) / self._clock.speed)
         self._judge(link, result if isinstance(result, Fault) else None)
         if self._schedule.all_silent and self.bus.kind != "serial" and link.probes % RENEW_EACH == 0:
             await self._keeper.renew()
 
     def _probe_timeout_ms(self, link: Link) -> float:
-        latencies_us = self.statistics.unit(link.plan.unit).latencies_us
-        if not latencies_us or link.probes % PROBE_FULL_EACH == 0:
+        if link.probes % PROBE_FULL_EACH == 0:
             return self.bus.answer_timeout_ms
-        return min(self.bus.answer_timeout_ms, max(PROBE_TIMEOUT_MS_MIN, 2 * max(latencies_us) / 1000 + PROBE_MARGIN_MS))
+        return self._asker.patience.probe_ms(link.plan.unit, link.plan.probe)
 
     # -- what an answer or its absence means
 
-    def _reading(self, slot: Slot, result: list[Answer] | Fault) -> Reading:
+    def _reading(self, slot: Slot, result: list[Answer] | Heard | Fault) -> Reading:
         """Also keeps in mind what the slot said last, and tells the log when that changes."""
         if not isinstance(result, Fault):
             slot.offline = slot.refused = False
-            return good_reading(slot.planned, result, self._clock)
+            return parted_reading(slot.planned, result, self._clock) if isinstance(result, Heard) else good_reading(slot.planned, result, self._clock)
         quality = fault_quality(result)
         slot.offline = quality is Quality.OFFLINE
         if quality is Quality.REFUSED and not slot.refused:
@@ -278,8 +277,10 @@ class BusTask:
             since_ms = link.silent_since_ms
             if link.answered(now_ms):
                 _log.info('bus "%s": %s (unit %d) answers again after %.0f s', self.bus.name, code, unit, (now_ms - since_ms) / 1000)
+                self._holes.retry(code)
         elif link.failed(now_ms):
             _log.warning('bus "%s": %s (unit %d) stopped answering: %s', self.bus.name, code, unit, fault.text)
+            link.probe_cost_ms = round(self._probe_timeout_ms(link))
             self._tell_offline(link)
             if self._schedule.all_silent and len(self._schedule.links) > 1:
                 _log.error('bus "%s": no device answers any more; look at %s', self.bus.name, _SUSPECTS[self.bus.kind])
@@ -303,15 +304,11 @@ class BusTask:
         """The first read with a source that the late-answer guard does not hold back; that source comes first."""
         for request in self._requests:
             for slot in request.slots:
-                if not self._is_held(slot):
+                if not self._asker.is_held(slot):
                     request.slots.remove(slot)
                     request.slots.appendleft(slot)
                     return request
         return None
-
-    def _is_held(self, slot: Slot) -> bool:
-        blocked = self._transactions.blocked_until_ns
-        return any(blocked(question) and all(map(blocked, question.resync)) for question in slot.planned.questions)
 
     async def _serve(self, request: _Request) -> None:
         """The next source of the read; the last one ends it."""

@@ -27,6 +27,7 @@ QUESTION = "question"
 KINDS = (QUESTION, "answer", "exception", "timeout", "crc", "short", "late", "doubled", "echo", "foreign", "noise")
 """What a frame was. `late`, `doubled`, `foreign`, `echo`: whole frames that are not the answer; `crc`, `short`: a spoiled one; `noise`: none at all."""
 
+
 class Frame(NamedTuple):
     """One frame, as it is told to others."""
 

@@ -14,20 +14,18 @@ Pauses check the clock after waking: timers come up to 0.8 ms early (decision D2
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 
 from edgegw.bus.line import Line
 from edgegw.bus.mbap import StreamError, take_frame
 from edgegw.bus.port import LineError
 from edgegw.bus.statistics import BusStatistics, Counters
+from edgegw.bus.suspects import Suspects
 from edgegw.bus.trace import KEPT_SERIAL, kind_heard
 from edgegw.bus.unanswered import Unanswered
 from edgegw.config.model import Bus
 from edgegw.drivers.base import character_ms, silence_ms
 from edgegw.model import Answer, Fault, Parsed, Question, Unproven
-
-_log = logging.getLogger("edgegw.bus")
 
 _MS = 1_000_000
 # A frame of 256 bytes and as much before it; more than that without an answer is a babbling line.
@@ -67,12 +65,14 @@ class Transactions:
         self._character_ns = round(character_ms(bus) * _MS) if self._rtu else 0
         self._silence_ns = round(silence_ms(bus) * _MS) if self._rtu else 0
         self._gap_ns = bus.gap_ms * _MS
+        self._full_wait_ns = bus.answer_timeout_ms * _MS
+        self._suspects = Suspects(bus.name, (bus.answer_timeout_ms + bus.late_answer_guard_ms) * _MS)
         self._transaction_id = 0
         self._unit = 0
         self._line_busy_ns = 0
         """End of the last request on the wire."""
-        self._before: tuple[Question, Counters, bool] | None = None
-        """The last question on an RTU line, and whether it was answered: what comes behind is held against it."""
+        self._before: tuple[Question, Counters, int] | None = None
+        """The last question on an RTU line, and when it was answered (0: not): what comes behind is held against it."""
 
     def blocked_until_ns(self, question: Question) -> int:
         """Until when the late-answer guard holds this question back; 0 when it may be asked."""
@@ -96,6 +96,7 @@ class Transactions:
     # -- RTU
 
     async def _ask_rtu(self, question: Question, timeout_ns: int, counters: Counters, gap_ms: int) -> Answer | Fault:
+        self._suspects.look(time.monotonic_ns())
         was_free = not self.blocked_until_ns(question)
         silent = await self._keep_silence(question, timeout_ns, gap_ms)
         if not silent or (was_free and self.blocked_until_ns(question)):
@@ -108,7 +109,7 @@ class Transactions:
         counters.asked += 1
         self._line_busy_ns = time.monotonic_ns() + len(question.payload) * self._character_ns
         deadline_ns = self._line_busy_ns + timeout_ns
-        self._before = (question, counters, False)
+        self._before = (question, counters, 0)
         found: tuple[Parsed, int] | None = None
         while line.is_open and len(line.received) <= RECEIVED_BYTES_MAX:
             parsed = question.parse(bytes(line.received)) if line.received else None
@@ -135,10 +136,11 @@ class Transactions:
             rival = now_ns >= ready_ns and self._hears_rival(question)
             if rival:  # The answer that another master waits for would be taken for ours.
                 ready_ns = max(ready_ns, line.last_byte_ns + timeout_ns)
+                self._suspects.rival(now_ns)
             if now_ns >= min(ready_ns, give_up_ns):
                 self._drop_input()
                 if rival:  # It stayed without an answer: one that comes late would fit.
-                    self.unanswered.timed_out(question.fits, line.last_byte_ns + timeout_ns)
+                    self.unanswered.timed_out(question.fits, line.last_byte_ns + max(timeout_ns, self._full_wait_ns))
                 return now_ns >= ready_ns
             await (line.wait(ready_ns) if rival else asyncio.sleep((ready_ns - now_ns) / 1e9))
 
@@ -159,15 +161,34 @@ class Transactions:
         if self._before is None:
             self._idle_noise(stray)
             return
-        question, counters, answered = self._before
+        question, counters, answered_ns = self._before
         parsed = question.parse(stray)
         if parsed is None:
-            self._idle_noise(stray)
-        elif answered:
-            self._doubled(question, counters, stray)
+            self._idle(question, counters, stray)
+        elif answered_ns:
+            self._doubled(question, counters, parsed, stray, line.last_byte_ns - answered_ns)
         else:
             counters.late += 1
             self.trace.heard(line.last_byte_ns, "late", stray)
+
+    def _idle(self, question: Question, counters: Counters, stray: bytes) -> None:
+        """Between two questions: frames of others and late ones of the unit asked last, as far as they are whole."""
+        heard = question.explain(stray[:RECEIVED_BYTES_MAX]) if question.explain else None
+        if heard is None or not heard.foreign + heard.late:
+            self._idle_noise(stray)
+            return
+        self._foreign(counters, heard.foreign, rival=heard.rival)
+        counters.late += heard.late
+        self.statistics.idle_noise_bytes += heard.noise + max(0, len(stray) - RECEIVED_BYTES_MAX)
+        self.trace.heard(self.line.last_byte_ns, kind_heard(heard), stray)
+
+    def _foreign(self, counters: Counters, frames: int, *, rival: bool = False) -> None:
+        """Frames of units that were not asked, while ours was or since."""
+        counters.foreign += frames
+        if frames:
+            self._suspects.foreign(frames, self._unit, self.line.last_byte_ns)
+        if rival:
+            self._suspects.rival(self.line.last_byte_ns)
 
     def _idle_noise(self, stray: bytes) -> None:
         self.statistics.idle_noise_bytes += len(stray)
@@ -179,15 +200,15 @@ class Transactions:
         again = question.parse(behind) if behind else None
         self._trace_answer(question, parsed, behind, arrived_ns, again=again is not None)
         if again is not None:
-            self._doubled(question, counters, behind)
+            self._doubled(question, counters, again, behind, 0)
             if again.data != parsed.data:
                 self._unanswered(question, counters)
                 return Fault("foreign", "two different answers came, and nobody can tell which is the right one")
         line.received.clear()
-        self._before = (question, counters, True)
+        self._before = (question, counters, arrived_ns)
         counters.doubled += bool(behind) and again is None
         counters.noise_bytes += parsed.noise
-        counters.foreign += parsed.foreign
+        self._foreign(counters, parsed.foreign)
         counters.late += parsed.late
         counters.echo += parsed.echo
         counters.latencies_us.append(max(0, arrived_ns - self._line_busy_ns) // 1000)
@@ -204,21 +225,22 @@ class Transactions:
         if behind and not again:
             self.trace.heard(arrived_ns, "noise", behind)
 
-    def _doubled(self, question: Question, counters: Counters, frame: bytes) -> None:
-        """One answer more than was asked for, unless an older question was still without one."""
-        late = self.unanswered.awaits(question.fits)
+    def _doubled(self, question: Question, counters: Counters, parsed: Parsed, frame: bytes, took_ns: int) -> None:
+        """One answer more than was asked for; a late one, if one was missing or if it is an exception: that fits every question of its function."""
+        late = parsed.data is None or self.unanswered.awaits(question.fits)
         self.trace.heard(self.line.last_byte_ns, "late" if late else "doubled", frame)
         if late:
             counters.late += 1
             return
         counters.doubled += 1
-        if question.fits and self.unanswered.doubled(question.fits, self.line.last_byte_ns):
-            _log.warning('bus "%s": unit %d answers twice: two devices with one address, or another master', self.line.bus.name, question.fits[0])
+        if question.fits:
+            self.unanswered.doubled(question.fits, self.line.last_byte_ns, took_ns)
+            self._suspects.doubled(question.fits[0], self.line.last_byte_ns)
 
     def _unanswered(self, question: Question, counters: Counters) -> Fault:
         line = self.line
         counters.timed_out += 1
-        self.unanswered.timed_out(question.fits, time.monotonic_ns())
+        self.unanswered.timed_out(question.fits, self._full_wait_over_ns())
         if not line.is_open:
             return Fault("closed", line.fault)
         received = bytes(line.received)
@@ -226,14 +248,19 @@ class Transactions:
         line.received.clear()
         self._trace_unanswered(received, heard)
         if heard is None or heard.kind == "timeout":
+            self._suspects.timed_out(self._unit, time.monotonic_ns())
             return Fault("timeout", "no answer")
         counters.noise_bytes += heard.noise
-        counters.foreign += heard.foreign
+        self._foreign(counters, heard.foreign, rival=heard.rival)
         counters.late += heard.late
         counters.echo += heard.echo
         counters.crc += heard.kind == "crc"
         counters.short += heard.kind == "short"
         return Fault(heard.kind, _HEARD[heard.kind])
+
+    def _full_wait_over_ns(self) -> int:
+        """From here on the guard counts, however short the wait was: what was learnt of a device says nothing of its latest answer."""
+        return max(time.monotonic_ns(), self._line_busy_ns + self._full_wait_ns)
 
     def _trace_unanswered(self, received: bytes, heard: Unproven | None) -> None:
         if received:
@@ -247,7 +274,7 @@ class Transactions:
             self.unanswered.answered(question.fits, arrived_ns)
             return Answer(parsed.data, arrived_ns)
         counters.exceptions += 1
-        self.unanswered.refused(question.fits, arrived_ns)
+        self.unanswered.refused(question.fits, self._full_wait_over_ns())
         code = parsed.exception_code or 0
         return Fault("exception", f"exception {code} ({EXCEPTIONS.get(code, 'unknown')})", code)
 

@@ -6,6 +6,7 @@ A Modbus answer does not say which question it answers; unit, function and byte 
             them can be answered any more. So does an answer with an unanswered key for everything last asked before that key's first.
             An exception shows no byte count and proves nothing.
     time    the guard: after it, counted from the time-out, a late answer can no longer come (configured, `late_answer_guard_ms`).
+            Where less than `answer_timeout_ms` was waited, because a device's time was learnt, it counts from the end of the full wait.
 
 An answer that has a key asked in vain several times shows a device that works off what it was asked while it could not speak: the rest of
 its answers may follow at once, so the guard starts again.
@@ -73,11 +74,10 @@ class Unanswered:
         """Whether questions with this key are still without an answer, however long ago they were asked."""
         return bool(key) and key in self._units.get(key[0], ())
 
-    def doubled(self, key: Key, now_ns: int) -> bool:
-        """An answer with this key came although none was due any more. True when that is new of its unit."""
+    def doubled(self, key: Key, now_ns: int, took_ns: int) -> bool:
+        """An answer with this key came although none was due any more, so long after the one before. True when that is new of its unit."""
         doubling = self._doubling.setdefault(key[0], _Doubling())
         new = now_ns >= doubling.until_ns
-        took_ns = now_ns - self._answered_ns.get(key, now_ns)
         if new or took_ns > 2 * doubling.longest_ns + DOUBLE_MARGIN_NS:
             doubling.watched = 0
         doubling.longest_ns = took_ns if new else max(doubling.longest_ns, took_ns)
@@ -98,7 +98,7 @@ class Unanswered:
         entry = self._units.setdefault(key[0], {}).setdefault(key, _Entry(self._asked))
         entry.last = self._asked
         entry.count += 1
-        entry.until_ns = now_ns + self._guard_ns
+        entry.until_ns = max(entry.until_ns, now_ns + self._guard_ns)
 
     def answered(self, key: Key, now_ns: int) -> None:
         """A normal answer with this key came."""
@@ -119,7 +119,7 @@ class Unanswered:
         if entry.count == 0:
             del entries[key]
         for left in entries.values():
-            left.until_ns = now_ns + self._guard_ns
+            left.until_ns = max(left.until_ns, now_ns + self._guard_ns)
 
     def refused(self, key: Key, now_ns: int) -> None:
         """An exception came: it may be the answer to an older question of the same function, and this one's may still follow."""

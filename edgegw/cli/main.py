@@ -28,6 +28,7 @@ BLOCKS: dict[str, dict[str, tuple[str, str]]] = {
     "Commissioning": {
         "profiles": ("edgegw.cli.profiles", "The products that edgegw knows."),
         "config": ("edgegw.cli.config", "Check the configuration."),
+        "bus": ("edgegw.cli.bus", "The buses: what they count, and their frames as they come."),
     },
     "Data": {},
     "Administration": {

@@ -289,8 +289,8 @@ def _signals_held() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number in noted:
-        signal.raise_signal(number)
+    for noticed in noted:
+        signal.raise_signal(noticed)
 
 
 def _first_line(log: Path) -> str:

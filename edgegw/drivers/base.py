@@ -28,6 +28,30 @@ class LineFacts(msgspec.Struct, frozen=True):
     """Time that one more request costs beside its bytes: silences, turnaround of the device, round trip."""
 
 
+Pieces = tuple[int, int]
+"""A run of what is never parted in a source's question: the first, and the one behind the last."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A smaller question for some of a source's values."""
+
+    pieces: Pieces
+    question: Question
+    decode: Decode
+    positions: tuple[int, int]
+    """Of the source's points: the first, and the one behind the last."""
+
+
+class Division(msgspec.Struct, frozen=True):
+    """How a source is read whose question its device refuses as a whole."""
+
+    parts: tuple[Part, ...]
+    holes: tuple[int, ...]
+    """Positions of the points that the device does not have."""
+    facts: frozenset[Pieces]
+    """The fewest refusals that lead to this division: what is worth remembering."""
+
+
 class PlannedSource(msgspec.Struct, frozen=True):
     """A source and how it is read."""
 
@@ -36,6 +60,11 @@ class PlannedSource(msgspec.Struct, frozen=True):
     decode: Decode
     urgent: bool = False
     """Digital inputs: asked before anything else that is due."""
+    block: str = ""
+    """Names the question and its pieces: what was learnt about another block says nothing about this one."""
+    pieces: int = 1
+    divide: Callable[[frozenset[Pieces]], Division] | None = None
+    """Pure: the pieces that the device refused to how the rest is asked; None where a question cannot be divided."""
 
 
 class DevicePlan(msgspec.Struct, frozen=True):
@@ -49,6 +78,7 @@ class DevicePlan(msgspec.Struct, frozen=True):
     """The shortest question that a living device answers."""
     gap_ms: int = 0
     """Quirk: least pause before a request to this device."""
+    profile: str = ""
     connect_delay_ms: int = 0
     """Quirk: least pause between opening the line and the first request to this device."""
 

@@ -177,12 +177,11 @@ def _field(row: PointRow, point: Point, i: int, exponent: int | None) -> Field:
 
 def _number_field(row: PointRow, point: Point, i: int, exponent: int | None) -> Field:
     invalid = frozenset(row.invalid)
-    line = _Line(row.ratio * 10**point.decimals, row.addend * 10**point.decimals)
-    bounds = _value_bounds(point)
+    line = _Line(row.ratio * 10**point.decimals, row.addend * 10**point.decimals, _value_bounds(point))
     reader = _reader(row)
     if exponent is not None or reader is not None:
-        return Field(*_raw_bounds(row), 1, invalid, partial(_computed, reader or int, line, bounds, i, exponent))
-    ends = None if bounds is None else sorted((bound - line.offset) / line.scale for bound in bounds)
+        return Field(*_raw_bounds(row), 1, invalid, partial(_computed, reader or int, line, i, exponent))
+    ends = line.raw_bounds
     if row.type in ("f32", "f64"):
         lowest, highest = (-sys.float_info.max, sys.float_info.max) if ends is None else map(float, ends)
         special: Special = partial(_moved, line, i) if line.offset else partial(_rounded, line.scale.numerator, line.scale.denominator, i)
@@ -202,6 +201,11 @@ class _Line(NamedTuple):
 
     scale: Fraction
     offset: Fraction
+    bounds: tuple[Fraction, Fraction] | None
+
+    @property
+    def raw_bounds(self) -> list[Fraction] | None:
+        return None if self.bounds is None else sorted((bound - self.offset) / self.scale for bound in self.bounds)
 
 
 def _reader(row: PointRow) -> Callable[[int], int] | None:
@@ -251,15 +255,13 @@ def _moved(line: _Line, i: int, raw: Sequence[Any]) -> int:
     return round(Fraction(raw[i]) * line.scale + line.offset)
 
 
-def _computed(
-    reader: Callable[[int], int], line: _Line, bounds: tuple[Fraction, Fraction] | None, i: int, exponent: int | None, raw: Sequence[Any]
-) -> int:
+def _computed(reader: Callable[[int], int], line: _Line, i: int, exponent: int | None, raw: Sequence[Any]) -> int:
     """A number that must be computed before its bounds can be looked at."""
     power: int = 0 if exponent is None else raw[exponent]
     if abs(power) > _EXPONENT_MAX:
         raise NoValueError
     value = line.scale * reader(raw[i]) * Fraction(10) ** power + line.offset
-    if bounds is not None and not bounds[0] <= value <= bounds[1]:
+    if line.bounds is not None and not line.bounds[0] <= value <= line.bounds[1]:
         raise NoValueError
     return round(value)
 

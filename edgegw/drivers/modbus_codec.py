@@ -34,6 +34,7 @@ from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInput
 from edgegw.model import Parsed, Question, Unproven
 
 _REQUESTS = {1: ReadCoilsRequest, 2: ReadDiscreteInputsRequest, 3: ReadHoldingRegistersRequest, 4: ReadInputRegistersRequest}
+_READS_REGISTERS = (3, 4)
 _REQUEST_SIZE = 8
 _EXCEPTION_SIZE = 5
 # Modbus V1.1b3, 4.1 and section 7: functions and exception codes that a whole foreign frame can bear. What has another is noise.
@@ -170,7 +171,9 @@ def _scan(asked: Asked, received: bytes) -> _Scan:
             open_rival = open_rival or asked.size in rivals
         elif found is not None:
             open_rival = False
-        at, late, foreign = at + size, late + own, foreign + (not own)
+        # No answer to a read of registers has eight bytes: such a frame of our unit is another master's request.
+        strange = not own or (size == _REQUEST_SIZE and received[at + 1] in _READS_REGISTERS)
+        at, late, foreign = at + size, late + (not strange), foreign + strange
     return _Scan(None, Parsed(at, None, None, noise, foreign, late, echo), spoiled, open_rival)
 
 

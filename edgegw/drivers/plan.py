@@ -10,13 +10,15 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import accumulate
 from operator import itemgetter
 from typing import NamedTuple
 
 from edgegw.config.model import Bus, Device
+from edgegw.drivers import holes as holes_of
 from edgegw.drivers import modbus_codec
-from edgegw.drivers.base import Decode, DevicePlan, LineFacts, PlannedSource, character_ms, silence_ms
+from edgegw.drivers.base import Decode, DevicePlan, Division, LineFacts, Part, Pieces, PlannedSource, character_ms, silence_ms
 from edgegw.drivers.decode import compile_block
 from edgegw.drivers.profile import BITS_MAX, PointRow, Profile
 from edgegw.errors import EXIT_USAGE, EdgegwError
@@ -77,18 +79,47 @@ def plan_device(device: Device, profile: Profile, line: LineFacts, first_source_
             device_class=profile.profile.device_class,
             stream=group.lane,
         )
-        sources.append(PlannedSource(source, (_question(device.unit, layout.block, line),), layout.decode, group.urgent))
+        sources.append(_planned(source, device.unit, profile, layout, line))
     _check_groups(device, profile, sources)
     head = profile.profile
     return DevicePlan(
         device=device.code,
         device_class=head.device_class,
         unit=device.unit,
+        profile=head.name,
         sources=tuple(sources),
         probe=_question(device.unit, _shortest(profile), line),
         gap_ms=head.gap_ms,
         connect_delay_ms=head.connect_delay_ms if line.framing == "tcp" else 0,
     )
+
+
+def _planned(source: Source, unit: int, profile: Profile, layout: _Layout, line: LineFacts) -> PlannedSource:
+    block = layout.block
+    atoms = _atoms(list(block.rows))
+    return PlannedSource(
+        source,
+        (_question(unit, block, line),),
+        layout.decode,
+        profile.group[layout.group].urgent,
+        f"{block.function}:{block.address}+{block.length}:{','.join(str(atom.first) for atom in atoms)}",
+        len(atoms),
+        partial(_divide, unit, profile, block, line),
+    )
+
+
+def _divide(unit: int, profile: Profile, block: Block, line: LineFacts, refused: frozenset[Pieces]) -> Division:
+    """How a block is read of which the device refused these runs of atoms."""
+    atoms = _atoms(list(block.rows))
+    starts = [0, *accumulate(len(atom.rows) for atom in atoms)]
+    ranges, holes = holes_of.cut(len(atoms), refused)
+    parts = []
+    for first, end in ranges:
+        piece = _block(block.function, atoms[first:end])
+        decode = compile_block(profile, piece.rows, piece.address, piece.length)
+        parts.append(Part((first, end), _question(unit, piece, line), decode, (starts[first], starts[end])))
+    positions = tuple(position for hole in holes for position in range(starts[hole], starts[hole + 1]))
+    return Division(tuple(parts), positions, holes_of.worth_keeping(refused))
 
 
 @lru_cache(maxsize=LAYOUTS_KEPT)
@@ -134,6 +165,19 @@ def round_ms(plans: Sequence[DevicePlan], line: LineFacts) -> float:
 def busy_share(plans: Sequence[DevicePlan], line: LineFacts) -> float:
     """Predicted share of its time in which the bus is asked or answers; above 1 it cannot keep its periods."""
     return sum(question_ms(question, line, plan.gap_ms) / source.source.period_ms for plan in plans for source in plan.sources for question in source.questions)
+
+
+def lateness_ms(plans: Sequence[DevicePlan], line: LineFacts) -> float:
+    """Predicted longest time from due to asked, when everything is due at once: the round without its last question.
+
+    A bus that is asked for more than it carries always has a source that is one slot behind: a round and that source's period.
+    """
+    costs = [(question_ms(question, line, plan.gap_ms), source.source.period_ms) for plan in plans for source in plan.sources for question in source.questions]
+    if not costs:
+        return 0.0
+    if busy_share(plans, line) > 1:
+        return sum(cost for cost, _ in costs) + min(period for _, period in costs)
+    return sum(cost for cost, _ in costs) - costs[-1][0]
 
 
 class _Atom(NamedTuple):

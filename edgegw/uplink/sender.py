@@ -10,7 +10,7 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -57,8 +57,12 @@ class UplinkStatus(msgspec.Struct, frozen=True):
 class Sender:
     """One uplink. `run` until cancelled or stopped; `wake` when something is stored."""
 
-    def __init__(self, uplink: Uplink, gateway: Gateway, keys: UplinkKeys, outbox: Outbox, clock: Clock) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts that it stands between
+        self, uplink: Uplink, gateway: Gateway, keys: UplinkKeys, outbox: Outbox, clock: Clock, on_connected: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_connected` is called when a connection is up and its border between backlog and fresh is drawn."""
         self._uplink = uplink
+        self._on_connected = on_connected
         self._clock = clock
         self._password = keys.password
         self._broker = parse_broker(uplink.broker)
@@ -78,6 +82,7 @@ class Sender:
 
     async def run(self) -> None:
         """Connects, sends, connects again; returns after `stop`. No fault of link or broker ends it."""
+        self._ended.clear()
         try:
             while self._stop_at_s is None:
                 await self._one_connection()
@@ -144,6 +149,7 @@ class Sender:
         await self._delivery.begin(link, opened, f"{self._broker} (MQTT {'5' if self._mqtt5 else '3.1.1'})")
         self._state = "connected"
         self._connections += 1
+        self._on_connected()
         self._delivery.publish_status(link, self._status_message("online", session), retain=opened.retain)
         while not self._is_finished():
             self._delivery.news.clear()

@@ -60,13 +60,13 @@ def test_an_answer_behind_another_masters_request_is_nobodys(order):
         return [(0.0, TWIN), (0.003, answers[0]), (0.03, answers[1])]
 
     results, counters, _ = ask(behave)
-    assert ("foreign", 3, 0) == (results[0].kind, counters.late, counters.answered)
+    assert ("foreign", 1, 2, 0) == (results[0].kind, counters.foreign, counters.late, counters.answered)
 
 
 def test_another_masters_request_of_another_size_does_no_harm():
     """Its answer is shorter and told apart."""
     results, counters, _ = ask(lambda asked: [(0.0, SHORTER), (0.0, answer_frame(1, 3, b"\0\1\0\2")), (0.0, asked.answer())])
-    assert (bytes(8), 2) == (results[0].data, counters.late)
+    assert (bytes(8), 1, 1) == (results[0].data, counters.foreign, counters.late)
 
 
 def test_the_answer_to_another_master_is_let_pass_before_asking():
@@ -106,14 +106,14 @@ def test_a_device_that_answers_twice_is_noticed(gap_s, caplog):
             assert [] == wrong
 
         run(main())
-    assert 1 == caplog.text.count("answers twice")
+    assert (1, 1) == (caplog.text.count("answers twice"), caplog.text.count("E-BUS-DOUBLED"))
 
 
 def test_a_unit_that_answers_twice_is_held_back_after_each_answer():
     """Only what its second answer would fit: for the guard at first, then for twice as long as those took, until it has not done so for a while."""
     guard, key, ms = Unanswered(400), (1, 3, 8), 1_000_000
     guard.answered(key, 0)
-    assert (0, True, False) == (guard.blocked_until_ns(key, 1), guard.doubled(key, 2 * ms), guard.doubled(key, 30 * ms))
+    assert (0, True, False) == (guard.blocked_until_ns(key, 1), guard.doubled(key, 2 * ms, 2 * ms), guard.doubled(key, 30 * ms, 30 * ms))
     assert (400 * ms, 0, 0) == (guard.blocked_until_ns(key, 31 * ms), guard.blocked_until_ns((1, 3, 4), 31 * ms), guard.blocked_until_ns((2, 3, 8), 31 * ms))
     held_ms = []
     for second in range(1, DOUBLES_WATCHED + 2):

@@ -302,4 +302,4 @@ def test_a_guard_that_ends_meanwhile_leaves_the_slot_on_its_grid():
     """A question that was held back a moment ago and is free now is due now, not at the beginning of time."""
     bus, polled = serial_bus("/dev/null"), Polled()
     task = task_of(bus, polled)
-    assert polled.clock.mono_ms() <= task._held_until_ms(task._schedule.slots[0]) <= polled.clock.mono_ms() + 1
+    assert polled.clock.mono_ms() <= task._asker.held_until_ms(task._schedule.slots[0]) <= polled.clock.mono_ms() + 1

@@ -6,10 +6,12 @@ import random
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from modbus_rig import plan_of, profile_of
 
 from edgegw.config.model import Bus, Device
-from edgegw.drivers.plan import block_ms, busy_share, line_facts, plan_blocks, plan_device, question_ms, round_ms
+from edgegw.drivers.plan import block_ms, busy_share, lateness_ms, line_facts, plan_blocks, plan_device, question_ms, round_ms
 from edgegw.drivers.profile import available, load_profile
 from edgegw.errors import EdgegwError
 from edgegw.model import Stream
@@ -154,3 +156,68 @@ def test_the_load_of_a_bus_is_the_sum_of_its_questions():
     assert pytest.approx(3 * round_ms(one, line)) == round_ms(many, line)
     assert pytest.approx(round_ms(one, line) / 10_000) == busy_share(one, line)
     assert pytest.approx(10 * busy_share(one, line)) == busy_share([plan_of(profile, SERIAL, climate=1)], line)
+
+
+WIDTHS = {"u16": 1, "u32": 2, "u64": 4}
+
+
+def cheapest_of_all(spans, may_read, line):
+    """Every way to cut ascending values, (first, last) each, into runs, tried."""
+
+    def best(at):
+        if at == len(spans):
+            return 0.0
+        costs = []
+        for end in range(at + 1, len(spans) + 1):
+            run = spans[at:end]
+            if end == at + 1 or may_read(run):
+                costs.append(line.request_cost_ms + line.byte_ms * (13 + 2 * (run[-1][1] - run[0][0] + 1)) + best(end))
+        return min(costs)
+
+    return best(0)
+
+
+@st.composite
+def maps_of_registers(draw):
+    """Up to eight values of one to four registers, with gaps, and what the profile says about reading over them."""
+    at, rows = draw(st.integers(0, 5)), []
+    for name in NAMES[: draw(st.integers(1, 8))]:
+        kind = draw(st.sampled_from(sorted(WIDTHS)))
+        rows.append((name, at, kind))
+        at += WIDTHS[kind] + draw(st.sampled_from([0, 0, 1, 2, 7, 30, 90]))
+    free = [a for a in range(at) if not any(first <= a < first + WIDTHS[kind] for _, first, kind in rows)]
+    ranges = st.tuples(st.integers(0, at), st.integers(0, 60)).map(lambda pair: [pair[0], pair[0] + pair[1]])
+    forbidden = [[a, a] for a in draw(st.lists(st.sampled_from(free), max_size=2))] if free else []
+    return rows, draw(st.sampled_from([4, 9, 20, 60, 125])), draw(st.sampled_from([0, 1, 8, 40])), draw(st.lists(ranges, max_size=2)), forbidden
+
+
+@given(maps_of_registers(), st.sampled_from([1200, 9600, 19200, 115200, 0]), st.sampled_from([0, 50]))
+def test_no_other_cut_of_any_map_takes_less_line_time(drawn, baudrate, gap_ms):
+    """Values of any width, gaps, limits, readable and forbidden ranges, speeds: an exhaustive search finds the same milliseconds, and no rule is broken."""
+    rows, limit, gap, readable, forbidden = drawn
+    bus = Bus(name="b", kind="serial", path="/dev/null", baudrate=baudrate, gap_ms=gap_ms) if baudrate else Bus(name="b", kind="tcp", host="h", gap_ms=gap_ms)
+    head = f"max_registers = {limit}\nmax_gap = {gap}\nreadable = {readable}\nforbidden = {forbidden}"
+    profile = profile_of("\n".join(f"{name}, address = {at}; type = '{kind}'" for name, at, kind in rows), head)
+    spans = [(at, at + WIDTHS[kind] - 1) for _, at, kind in rows]
+
+    def may_read(run):
+        first, last = run[0][0], run[-1][1]
+        if last - first + 1 > limit or any(first <= b and a <= last for a, b in forbidden):
+            return False
+        return all(after[0] - before[1] - 1 <= gap or any(a <= before[1] and after[0] <= b for a, b in readable) for before, after in pairwise(run))
+
+    line = line_facts(bus)
+    blocks = plan_blocks(profile, profile.point, line)
+    assert pytest.approx(cheapest_of_all(spans, may_read, line)) == sum(block_ms(block, line) for block in blocks)
+    assert [row.address for block in blocks for row in block.rows] == [at for _, at, _ in rows]
+    assert all(len(block.rows) == 1 or may_read([row.span for row in block.rows]) for block in blocks)
+
+
+def test_how_late_a_bus_will_be_is_predicted():
+    """The last of a round waits for all others; a bus that is asked for more than it carries is late by a round and a period."""
+    profile, line = load_profile("xy-md02"), line_facts(SERIAL)
+    few = [plan_of(profile, SERIAL, unit) for unit in (1, 2, 3)]
+    assert pytest.approx(round_ms(few, line) - round_ms(few[:1], line)) == lateness_ms(few, line)
+    many = [plan_of(profile, SERIAL, unit, climate=0.1) for unit in range(1, 10)]
+    assert busy_share(many, line) > 1
+    assert pytest.approx(round_ms(many, line) + 100) == lateness_ms(many, line)
