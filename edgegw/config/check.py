@@ -20,6 +20,7 @@ from edgegw.config.lines import LineIndex
 from edgegw.config.load import Loaded, load
 from edgegw.config.model import Bus, Config, Device
 from edgegw.config.rule_check import check_rules
+from edgegw.config.salvage import Rest
 from edgegw.config.site import Doubt, Site
 from edgegw.config.uplink_check import check_uplinks
 from edgegw.drivers.profile import Profile, available, load_profile
@@ -34,18 +35,34 @@ _BARE_PORT = re.compile(r"/dev/tty(USB|ACM)\d+")
 def read(path: Path, *, running: bool = False) -> Loaded:
     """One file with everything that is wrong with it. With `running` a key file that is named but missing is an error."""
     loaded = load(path)
-    if loaded.config is None:
+    if loaded.config is not None:
+        findings = [*loaded.findings, *check(loaded.config, loaded.index, path.name, running=running)]
+    elif loaded.rest is not None:
+        findings = sorted([*loaded.findings, *_check_rest(loaded.rest, path.name, running=running)], key=_line_of)
+    else:
         return loaded
-    findings = [*loaded.findings, *check(loaded.config, loaded.index, path.name, running=running)]
     return msgspec.structs.replace(loaded, findings=tuple(findings))
 
 
 def check(config: Config, index: LineIndex, file: str = "config.toml", *, running: bool = False) -> list[Finding]:
     """All findings of a configuration whose fields are right, in the order of their lines."""
+    findings = [Finding(doubt.severity, doubt.id, index.line(*doubt.path), doubt.text, file) for doubt in _doubts(config, running=running)]
+    return sorted(findings, key=_line_of)
+
+
+def _check_rest(rest: Rest, file: str, *, running: bool) -> list[Finding]:
+    """The same of what is right in a file with wrong fields, as far as it holds whatever they will be."""
+    doubts = [doubt for doubt in _doubts(rest.config, running=running) if rest.tells(doubt.id, doubt.path)]
+    return [Finding(doubt.severity, doubt.id, rest.line(*doubt.path), doubt.text, file) for doubt in doubts]
+
+
+def _doubts(config: Config, *, running: bool) -> list[Doubt]:
     site = Site.of(config, {name: profile for name in {device.profile for device in config.device} if (profile := _profile(name))})
-    doubts = [*_names(config), *_buses(config), *_devices(site), *_loads(site), *check_rules(site), *check_uplinks(config, running=running)]
-    findings = [Finding(doubt.severity, doubt.id, index.line(*doubt.path), doubt.text, file) for doubt in doubts]
-    return sorted(findings, key=lambda finding: finding.line or 0)
+    return [*_names(config), *_buses(config), *_devices(site), *_loads(site), *check_rules(site), *check_uplinks(config, running=running)]
+
+
+def _line_of(finding: Finding) -> int:
+    return finding.line or 0
 
 
 def _profile(name: str) -> Profile | None:

@@ -16,6 +16,7 @@ import msgspec
 from edgegw.config.finding import ERROR, WARNING, Finding
 from edgegw.config.lines import LineIndex
 from edgegw.config.model import Config
+from edgegw.config.salvage import Rest, salvage
 from edgegw.config.walk import find_mistakes
 from edgegw.errors import EXIT_CHECK_FAILED, EXIT_OK, EXIT_USAGE, EXIT_WARNINGS
 
@@ -41,6 +42,8 @@ class Loaded(msgspec.Struct, frozen=True):
     config: Config | None
     findings: tuple[Finding, ...]
     index: LineIndex
+    rest: Rest | None = None
+    """Of a file with wrong fields: what can still be checked across its tables."""
 
     @property
     def errors(self) -> list[Finding]:
@@ -83,12 +86,14 @@ def parse(path: Path, raw: bytes) -> Loaded:
         line, said = explain_syntax(text, str(fault))
         return _refused(path, "E-CFG-TOML", line, said)
     index = LineIndex(text)
-    findings = [Finding(ERROR, mistake.id, index.line(*mistake.path), mistake.text, path.name) for mistake in find_mistakes(document)]
+    mistakes = find_mistakes(document)
+    findings = [Finding(ERROR, mistake.id, index.line(*mistake.path), mistake.text, path.name) for mistake in mistakes]
     findings.sort(key=lambda finding: finding.line or 0)
     if raw.startswith(_UTF8_MARK):
         findings.insert(0, Finding(WARNING, "W-CFG-BOM", 1, 'begins with a byte order mark (editor: "UTF-8 with BOM"); save as plain UTF-8', path.name))
-    config = None if any(finding.severity == ERROR for finding in findings) else _convert(document)
-    return Loaded(path, config, tuple(findings), index)
+    if mistakes:
+        return Loaded(path, None, tuple(findings), index, salvage(document, mistakes, index))
+    return Loaded(path, _convert(document), tuple(findings), index)
 
 
 def _convert(document: dict[str, Any]) -> Config:

@@ -20,6 +20,7 @@ from tests.unit.cli_daemon import STATUS, WAIT_S, daemon, edgegw
 
 HEAD = '[gateway]\noperator = "OP"\nstation = "ST"\ngateway = "GW"\n'
 GOOD = HEAD + '[[bus]]\nname = "lan"\nkind = "tcp"\nhost = "127.0.0.1"\nport = 9\n[[device]]\ncode = "TH-01"\nbus = "lan"\nunit = 1\nprofile = "xy-md02"\n'
+WRONG = GOOD + '[[bus]]\nname = "rs485a"\nkind = "serial"\npath = "/dev/null"\nbaud = 9600\n'
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +84,8 @@ def test_config_check_prints_each_finding_in_one_line(tmp_path):
     """
     In a pipe a finding is never broken, whatever its length; the last line counts.
     """
-    done = edgegw("config", "check", _file(tmp_path, HEAD + '[[bus]]\nname = "rs485a"\nkind = "serial"\nbaud = 9600\n'), "--lang", "en")
-    assert 'config.toml:8: error E-CFG-KEY: bus "rs485a": unknown key "baud"; did you mean "baudrate"?' == done.stdout.split("\n")[0]
+    done = edgegw("config", "check", _file(tmp_path, WRONG), "--lang", "en")
+    assert 'config.toml:19: error E-CFG-KEY: bus "rs485a": unknown key "baud"; did you mean "baudrate"?' == done.stdout.split("\n")[0]
     assert "1 error, 0 warnings. Running configuration unchanged." in done.stdout.split("\n")[1]
 
 
@@ -304,7 +305,7 @@ def test_a_finding_is_broken_at_the_width_of_a_terminal(tmp_path, path):
     """
     On a terminal of 80 columns a long finding goes on under itself.
     """
-    file = _file(tmp_path, HEAD + '[[bus]]\nname = "rs485a"\nkind = "serial"\nbaud = 9600\n')
+    file = _file(tmp_path, WRONG)
     first, second, *_ = _on_terminal(path, "--no-color", "config", "check", str(file)).split("\r\n")
     assert cells(first) <= 80
     assert second.startswith(" " * 16)

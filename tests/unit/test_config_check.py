@@ -251,3 +251,32 @@ def test_a_file_that_may_not_be_read_says_who_may():
     Without permission the finding names the service's user.
     """
     assert "sudo -u edgegw" in _file_text(Path("config.toml"), PermissionError(13, "Permission denied"))
+
+
+def test_wrong_fields_and_faults_across_tables_are_told_at_once(tmp_path):
+    """
+    One run names an unknown key, a wrong type, a doubled unit, an unknown bus and an unknown profile, each with its line, and blames nothing on what was left out.
+    """
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '[gateway]\noperator = "o"\nstation = "s"\ngateway = "g"\n'
+        '[[bus]]\nname = "a"\nkind = "tcp"\nhost = "10.0.0.1"\nprot = 502\n'
+        '[[bus]]\nname = "b"\nkind = "tcp"\nhost = "10.0.0.2"\n'
+        '[[bus]]\nname = "c"\nkind = "tpc"\nhost = "10.0.0.3"\n'
+        '[[device]]\ncode = "D-1"\nbus = "a"\nunit = "7"\nprofile = "xy-md02"\n'
+        '[[device]]\ncode = "D-2"\nbus = "b"\nunit = 8\nprofile = "xy-md02"\n'
+        '[[device]]\ncode = "D-3"\nbus = "b"\nunit = 8\nprofile = "xy-md2"\n'
+        '[[device]]\ncode = "D-4"\nbus = "c"\nunit = 1\nprofile = "xy-md02"\n'
+    )
+    assert [(9, "E-CFG-KEY"), (16, "E-CFG-VALUE"), (21, "E-CFG-TYPE"), (31, "E-CFG-UNIT-DUP"), (32, "E-CFG-PROFILE")] == [
+        (finding.line, finding.id) for finding in read(path).findings
+    ]
+
+
+def test_a_file_without_a_gateway_is_checked_all_the_same(tmp_path):
+    """
+    What is wrong among devices is told although the file does not say whose they are.
+    """
+    path = tmp_path / "config.toml"
+    path.write_text('[[bus]]\nname = "a"\nkind = "tcp"\nhost = "h"\n[[device]]\ncode = "D"\nbus = "b"\nunit = 1\nprofile = "xy-md02"\n')
+    assert ["E-CFG-MISSING", "E-CFG-BUS"] == [finding.id for finding in read(path).findings]
