@@ -45,7 +45,21 @@ def config_page() -> str:
         often = " Any number of them." if many else ""
         lines += ["", f"## `{header}`", "", f"{title}{often}", "", "| key | value | default | meaning |", "|---|---|---|---|"]
         lines += [_row(key) for key in table.fields]
+        for key in table.fields:
+            lines += _inner_table(field.encode_name, key)
     return "\n".join(lines) + "\n"
+
+
+def _inner_table(table: str, field: inspect.Field) -> list[str]:
+    """The keys of a table in a table, as in `[device.input.4]`."""
+    kind = bare(field.type)
+    if not isinstance(kind, inspect.DictType) or not isinstance(bare(kind.value_type), inspect.StructType):
+        return []
+    inner = bare(kind.value_type)
+    assert isinstance(inner, inspect.StructType)
+    title = (inner.cls.__doc__ or "").split("\n")[0]
+    head = ["", f"### `{field.encode_name}` of `[[{table}]]`", "", title, "", "| key | value | default | meaning |", "|---|---|---|---|"]
+    return [*head, *(_row(key) for key in inner.fields)]
 
 
 def _row(field: inspect.Field) -> str:
@@ -64,8 +78,12 @@ def _words(kind: inspect.Type) -> str:
             words = ", ".join(f"`{value}`" for value in values)
         case inspect.IntType() | inspect.FloatType():
             words = ("whole number" if isinstance(kind, inspect.IntType) else "number") + _bounds(kind)
-        case inspect.ListType():
-            words = "list of texts"
+        case inspect.BoolType():
+            words = "`true`, `false`"
+        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
+            words = "list of whole numbers" if isinstance(bare(item), inspect.IntType) else "list of texts"
+        case inspect.DictType(value_type=value) if isinstance(bare(value), inspect.StructType):
+            words = "table by number, see below"
         case inspect.DictType(value_type=value):
             words = f"table: group = {_words(bare(value))}"
         case _:
@@ -82,6 +100,8 @@ def _default(field: inspect.Field) -> str:
     if field.required:
         return ""
     value = field.default_factory() if field.default is msgspec.NODEFAULT and callable(field.default_factory) else field.default
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     return "empty" if value in ("", [], {}) else f"`{value}`"
 
 

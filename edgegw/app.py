@@ -27,18 +27,22 @@ from edgegw.clock import Clock, read_clock_trust
 from edgegw.config.check import read
 from edgegw.config.model import Config
 from edgegw.control.server import ControlServer
-from edgegw.drivers.base import DevicePlan
-from edgegw.drivers.plan import line_facts, plan_device
-from edgegw.drivers.profile import load_profile
+from edgegw.drivers.base import DevicePlan, Introduction
+from edgegw.drivers.catalogue import load_profile
+from edgegw.drivers.plan import line_facts
+from edgegw.drivers.planning import plan_device
 from edgegw.errors import EXIT_OK, EXIT_USAGE
 from edgegw.live import Live
 from edgegw.model import ClockTrust, Event, Reading, Source, Stream
-from edgegw.rules.engine import NO_CHANGES, Changes, Engine
+from edgegw.own_watch import OwnWatch
+from edgegw.rules.engine import Changes, Engine
 from edgegw.supervise import Notifier, Supervisor
 from edgegw.uplink.keys import UplinkKeys, load_uplink_keys
 from edgegw.uplink.sender import Sender
 from edgegw.views import Parts, Views
+from edgegw.views_buffer import BufferViews
 from edgegw.views_bus import BusViews
+from edgegw.wiring import TRUTH_PREFIX, Judging, Taken, computers_of, make_judge
 
 _log = logging.getLogger("edgegw.app")
 
@@ -50,6 +54,8 @@ CLOCK_LOOK_MS = 1000
 RULES_TICK_MS_MAX = 500
 # A bus whose loop has not turned for this long, or for what its configured waits take if that is longer, hangs in a call that never returns.
 BUS_CHECKPOINT_MS = 30_000
+# The alarm while the disk takes nothing.
+STORE_FAILING = "store failing"
 # Without its writer the store takes nothing more: the service is started anew.
 STORE_CHECKPOINT_MS = 5_000
 # A connector in this state charges: readings are sent in the shorter window (docs/points.md, gun state).
@@ -99,18 +105,25 @@ class Daemon:
         self.clock = Clock()
         self.clock.trust = read_clock_trust()
         plans = plan_buses(config)
-        sources = [planned.source for bus in plans.values() for plan in bus for planned in plan.sources]
+        polled = [planned.source for bus in plans.values() for plan in bus for planned in plan.sources]
+        computers = computers_of(config, polled)
+        sources = [*polled, *(computer.source for computer in computers)]
         self._loop: asyncio.AbstractEventLoop | None = None
         state_dir = Path(config.paths.state_dir)
-        self.buffer = Buffer.open(state_dir, self.clock, config.store, sources, [uplink.name for uplink in config.uplink], self._synced)
+        self._own = OwnWatch(config, self.clock, state_dir)
+        filters = {uplink.name: uplink.points for uplink in config.uplink}
+        self.buffer = Buffer.open(state_dir, self.clock, config.store, [*sources, *self._own.sources], list(filters), self._synced, filters)
+        self._own.begin(self.buffer)
         self.engine = Engine(config.rule, config.device, sources, self.buffer.epoch, self.buffer.states("rules/"))
-        self.latest = Live(sources)
+        self._judging = Judging(make_judge(config, polled, computers, self.buffer.states(TRUTH_PREFIX)), self.engine)
+        self.latest = Live([*sources, self._own.points.gateway])
         self._plans = plans
         self._keys = keys
         self._sources = sources
         self._charging: set[tuple[int, int]] = set()
         self._guns = _gun_states(sources)
         self._window_ms = 0
+        self._clock_was_known = False
 
     async def live(self) -> None:
         """Starts everything, waits for the signal, ends everything."""
@@ -118,11 +131,14 @@ class Daemon:
         self._supervisor = Supervisor(self.clock, Notifier.from_environment())
         self._supervisor.handle_signals()
         self._buses = self._bus_tasks()
+        self._take(self._judging.begin(self._buses, self._plans, self._supervisor.guard, self.clock))
         self._senders = [
             Sender(uplink, self._config.gateway, self._keys[uplink.name], self.buffer, self.clock, self.buffer.seal_soon) for uplink in self._config.uplink
         ]
-        views = Views(Parts(self._config, self.clock, self.buffer, self.engine, self.latest, self._buses, self._senders))
-        handlers = {**views.handlers(), **BusViews(self._config, self.clock, self._buses).handlers()}
+        unproven = frozenset(plan.device for plans in self._plans.values() for plan in plans if plan.unproven)
+        views = Views(Parts(self._config, self.clock, self.buffer, self.engine, self.latest, self._buses, self._senders, self._judging.judge.note, unproven))
+        handlers = {**views.handlers(), **BusViews(self._config, self.clock, self._buses, self._plans).begin().handlers()}
+        handlers |= BufferViews(self._config, self.clock, self.buffer).handlers()
         server = ControlServer(Path(self._config.paths.control_socket), handlers, gateway=self._config.gateway.identity, language=self._config.gateway.language)
         self._tell_start()
         await server.start()
@@ -141,7 +157,7 @@ class Daemon:
         remembered = self.buffer.states(KEY_PREFIX)
         shifts = grid_shifts([(bus.kind == "serial", _shortest_period_ms(self._plans[bus.name])) for bus in self._config.bus])
         return [
-            BusTask(bus, self._plans[bus.name], self.clock, self._read, Extras(shift_ms, remembered, self._remember))
+            BusTask(bus, self._plans[bus.name], self.clock, self._read, Extras(shift_ms, remembered, self._remember, self._introduced))
             for bus, shift_ms in zip(self._config.bus, shifts, strict=True)
         ]
 
@@ -163,15 +179,16 @@ class Daemon:
             "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip(),
         }
         self.buffer.accept((), [self._event("started", body)])
+        self._note_known_clock()
         if self.buffer.set_aside:
             place = self.buffer.set_aside.name
-            _log.error("E-STORE-DAMAGED: the database was damaged; it lies unchanged as %s, a new one was begun", place)
+            _log.error("E-STORE-DAMAGED: the database was damaged; it lies unchanged as %s, a new one was begun. Next: edgegw buffer recover", place)
             now = self.clock.mono_ms()
             changes = self.engine.report(
                 "store damaged",
                 "major",
-                f"database was damaged; set aside as {place}",
-                f"数据库损坏，已另存为 {place}",
+                f"database was damaged; set aside as {place}: edgegw buffer recover",
+                f"数据库损坏，已另存为 {place}：edgegw buffer recover",
                 now,
                 self.clock.wall_ms(now),
                 self.clock.trust,
@@ -186,6 +203,7 @@ class Daemon:
         supervisor.watch("store", lambda: self.buffer.checkpoint_ms, STORE_CHECKPOINT_MS)
         supervisor.start("clock", self._look_at_clock)
         supervisor.start("rules", self._tick_rules)
+        supervisor.start("own points", partial(self._own.run, self.buffer, self.engine, self._buses, self._senders, self._keep, self._accept))
         supervisor.start("watchdog", supervisor.beat)
         for sender in self._senders:
             supervisor.start(f"uplink {sender.status().name}", partial(self._send, sender))
@@ -216,15 +234,27 @@ class Daemon:
 
     def _read(self, reading: Reading) -> None:
         """Called by a bus for every reading, on the loop: judged, stored with what changed by it, shown."""
-        # A fault in a rule must cost neither the reading nor the bus.
-        changes = self._supervisor.guard("rules", partial(self.engine.evaluate, reading)) or NO_CHANGES
-        self.buffer.accept((reading,), changes.events, changes.states)
-        self.latest.put(reading)
-        guns = self._guns.get(reading.source.source_id)
-        if guns:
-            self._note_charging(reading, guns)
-        if changes.events:
+        self._take(self._judging.take(reading))
+
+    def _introduced(self, device: str, introduction: Introduction) -> None:
+        """A bus has asked a device who it is."""
+        self._take(self._judging.introduced(device, introduction, self.clock))
+
+    def _take(self, taken: Taken) -> None:
+        if taken.readings or taken.events or taken.states:
+            self.buffer.accept(*taken)
+        for reading in taken.readings:
+            self.latest.put(reading)
+            guns = self._guns.get(reading.source.source_id)
+            if guns:
+                self._note_charging(reading, guns)
+        if taken.events:
             self._choose_window()
+
+    def _keep(self, reading: Reading) -> None:
+        """What the gateway says of itself: stored and shown."""
+        self.buffer.accept((reading,))
+        self.latest.put(reading)
 
     def _accept(self, changes: Changes) -> None:
         if changes:
@@ -265,7 +295,7 @@ class Daemon:
     async def _tick_rules(self) -> None:
         while True:
             now_ms = self.clock.mono_ms()
-            self._accept(self.engine.tick(now_ms, self.clock.wall_ms(now_ms), self.clock.trust))
+            self._take(self._judging.tick(self.clock))
             due_ms = self.engine.next_due_ms()
             next_ms = now_ms + RULES_TICK_MS_MAX
             await self.clock.sleep_until(next_ms if due_ms is None else max(now_ms + 1, min(due_ms, next_ms)))
@@ -276,13 +306,30 @@ class Daemon:
             trust = read_clock_trust()
             if step_ms or trust is not self.clock.trust:
                 self._tell_clock(step_ms, trust)
+            self._look_at_store()
             log.write_summaries()
             await self.clock.sleep(CLOCK_LOOK_MS)
+
+    def _look_at_store(self) -> None:
+        """The alarm of a disk that takes nothing lasts as long as that does."""
+        trouble, now_ms = self.buffer.trouble, self.clock.mono_ms()
+        at = (now_ms, self.clock.wall_ms(now_ms), self.clock.trust)
+        if trouble:
+            self._accept(self.engine.report(STORE_FAILING, "major", f"the disk takes nothing: {trouble}", f"磁盘无法写入：{trouble}", *at))
+        else:
+            self._accept(self.engine.withdraw(STORE_FAILING, None, *at))
 
     def _tell_clock(self, step_ms: int, trust: ClockTrust) -> None:
         before, self.clock.trust = self.clock.trust, trust
         _log.info("the wall clock: %s, was %s, stepped by %d ms", trust.word, before.word, step_ms)
         self.buffer.accept((), [self._event("clock_step", {"step_ms": step_ms, "trust": trust.word, "before": before.word})])
+        self._note_known_clock()
+
+    def _note_known_clock(self) -> None:
+        """The first synchronisation, of this start or before it: what this boot has read under an unset clock gets its time."""
+        if self.clock.trust is ClockTrust.SYNCHRONISED and not self._clock_was_known:
+            self._clock_was_known = True
+            self.buffer.correct_clock()
 
     def _event(self, kind: str, body: Mapping[str, object]) -> Event:
         now_ms = self.clock.mono_ms()

@@ -1,11 +1,11 @@
 """Columns to bytes and back: the document that is stored, sent and opened alike (docs/uplink.md, `block.cddl`).
 
     packed  = codec byte || compressed document             codec 1 = raw deflate
-    body    = [1, schema, t0, m0, clk, [+ run]]             one epoch, stream, schema and clock offset; times in ms
+    body    = [1, schema, t0, m0, clk, [+ run], ? false]    one epoch, stream, schema and clock offset; times in ms; false: not on the disk yet
     run     = [src, dt, per, tr, cols, ? q]                 runs ascend by src; row i is at m0 + dt + sum(per + tr[0..i-1])
     col     = null / int / [int, + int] / {0: [+ literal]}  never read / constant / first and differences / literal values
     qual    = [col or null, from, to, code]                 rows from..to (to belongs to it); null = the whole row
-    events  = [2, [+ [at, mono, clk, kind, device, body]]]  consecutive sequences
+    events  = [2, [+ [at, mono, clk, kind, device, body]], ? false]     consecutive sequences
     schema  = [1, rev, [+ [src, device, kind, per, [+ [point, decimals, unit]]]]]
 
 A column holds only entries that have a value. The sequence of a row is the first of the block plus its rank by (time, src).
@@ -18,7 +18,7 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
-from operator import itemgetter, sub
+from operator import attrgetter, itemgetter, sub
 from typing import Any
 
 import cbor2
@@ -113,31 +113,33 @@ def _schema_point(row: object) -> SchemaPoint:
 # -- readings
 
 
-def encode_block(schema: bytes, readings: Sequence[Reading]) -> bytes:
-    """Readings of one epoch and stream, ordered by (mono_ms, source id), all under one clock offset and trust, to a packed block."""
+def encode_block(schema: bytes, readings: Sequence[Reading], *, stored: bool = True) -> bytes:
+    """Readings of one epoch and stream, ordered by (mono_ms, source id), all under one clock offset and trust, to a packed block. Not `stored`: volatile,
+    sent while no disk has them.
+    """
     first = readings[0]
     m0 = first.mono_ms
     by_source: dict[int, list[Reading]] = {}
     for reading in readings:
         by_source.setdefault(reading.source.source_id, []).append(reading)
     runs = [_encode_run(src, rows, m0) for src, rows in sorted(by_source.items())]
-    return pack(cbor2.dumps([1, schema, first.read_at_ms, m0, int(first.clock), runs]))
+    return pack(cbor2.dumps([1, schema, first.read_at_ms, m0, int(first.clock), runs, *_mark(stored)]))
+
+
+def _mark(stored: bool) -> list[bool]:  # noqa: FBT001 - the word of the document
+    return [] if stored else [False]
 
 
 def _encode_run(src: int, rows: list[Reading], m0: int) -> list[Any]:
     times = [row.mono_ms for row in rows]
     period_ms = rows[0].source.period_ms
     residuals = [gap - period_ms for gap in map(sub, times[1:], times)]
-    columns = [_encode_column(column) for column in zip(*map(_values_of, rows), strict=True)]
+    columns = [_encode_column(column) for column in zip(*map(attrgetter("values"), rows), strict=True)]
     run: list[Any] = [src, times[0] - m0, period_ms, residuals, columns]
     quality = _encode_quality(rows)
     if quality:
         run.append(quality)
     return run
-
-
-def _values_of(reading: Reading) -> tuple[Value, ...]:
-    return reading.values
 
 
 def _encode_column(column: tuple[Value, ...]) -> Any:
@@ -181,7 +183,7 @@ def _stretches(indexes: list[int]) -> list[tuple[int, int]]:
 def decode_block(packed: bytes, first_seq: int) -> tuple[bytes, list[Row]]:
     """A packed block to (schema hash, rows in sequence order). Raises BlockError; never more than VALUES_MAX values."""
     match _load(unpack(packed)):
-        case [1, bytes(schema), int(t0), int(m0), int(clk), [*runs]] if len(schema) == 8:
+        case [1, bytes(schema), int(t0), int(m0), int(clk), [*runs], *mark] if len(schema) == 8 and mark in ([], [False]):
             pass
         case _:
             raise BlockError("not a block of version 1")
@@ -209,8 +211,8 @@ def _only(types: frozenset[type], items: Iterable[object]) -> bool:
 
 def _decode_run(run: Any, m0: int) -> list[tuple[int, int, tuple[Value, ...], dict[int, Quality]]]:
     src, dt, period_ms, residuals, columns, *rest = run
-    if not columns or not _only(_INTEGER, (src, dt, period_ms, *residuals)):
-        raise BlockError("a run of the block has no columns, or a source or time that is no integer")
+    if not isinstance(columns, list) or not _only(_INTEGER, (src, dt, period_ms, *residuals)):
+        raise BlockError("a run of the block has no list of columns, or a source or time that is no integer")
     length = len(residuals) + 1
     times = list(accumulate(residuals, lambda at, residual: at + period_ms + residual, initial=m0 + dt))
     quality = _decode_quality(rest[0] if rest else [], length, len(columns))
@@ -261,12 +263,23 @@ def _entries(column: Any, count: int) -> list[Value]:
     raise BlockError("a column is neither null, integer, list nor literal")
 
 
+def corrected(packed: bytes, offset_ms: int) -> tuple[bytes, int] | None:
+    """A block whose clock was unset or held, under the offset (wall minus monotonic time) that is known now, and what was added to its times; None for
+    any other block. Raises BlockError.
+    """
+    match _load(unpack(packed)):
+        case [1, bytes(schema), int(t0), int(m0), ClockTrust.UNSET | ClockTrust.HELD, [*runs]]:
+            moved_ms = m0 + offset_ms - t0
+            return pack(cbor2.dumps([1, schema, t0 + moved_ms, m0, int(ClockTrust.CORRECTED), runs])), moved_ms
+    return None
+
+
 # -- events
 
 
-def encode_events(events: Sequence[Event]) -> bytes:
+def encode_events(events: Sequence[Event], *, stored: bool = True) -> bytes:
     """Events of consecutive sequences to a packed batch."""
-    return pack(cbor2.dumps([2, [_plain_event(event) for event in events]]))
+    return pack(cbor2.dumps([2, [_plain_event(event) for event in events], *_mark(stored)]))
 
 
 def _plain_event(event: Event) -> list[object]:
@@ -276,7 +289,7 @@ def _plain_event(event: Event) -> list[object]:
 def decode_events(packed: bytes) -> list[Event]:
     """A packed batch of events to events in sequence order. Raises BlockError."""
     match _load(unpack(packed)):
-        case [2, [*rows]]:
+        case [2, [*rows], *mark] if mark in ([], [False]):
             return [_decode_event(row) for row in rows]
     raise BlockError("not a batch of events of version 2")
 
@@ -331,12 +344,7 @@ def _load(document: bytes) -> Any:
 def _check_nesting(item: object, left: int) -> None:
     if left == 0:
         raise BlockError(f"nested deeper than {_NESTING_MAX}")
-    if isinstance(item, list):
-        children: Iterable[object] = item if any(isinstance(child, (list, dict)) for child in item) else ()
-    elif isinstance(item, dict):
-        children = item.values()
-    else:
-        return
+    children = item if isinstance(item, list) else item.values() if isinstance(item, dict) else ()
     for child in children:
         if isinstance(child, (list, dict)):
             _check_nesting(child, left - 1)

@@ -47,6 +47,11 @@ class Clock:
         elapsed_ns = (time.monotonic_ns() if at_ns is None else at_ns) - self._start_ns
         return int(elapsed_ns * self.speed) // 1_000_000
 
+    @property
+    def boot_ms(self) -> int:
+        """The machine's monotonic time at which this clock's began: what two clocks of one boot have between them."""
+        return self._start_ns // 1_000_000
+
     def wall_ms(self, mono_ms: int | None = None) -> int:
         """UTC ms of a monotonic time (default now) under the offset now held."""
         return (self.mono_ms() if mono_ms is None else mono_ms) + self.offset_ms
@@ -87,12 +92,19 @@ class _Timex(ctypes.Structure):
 
 def read_clock_trust() -> ClockTrust:
     """Asks kernel and timesyncd whether the wall clock is synchronised. Reads only; takes microseconds."""
-    timex = _Timex()
-    adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
-    if adjtimex is not None:
-        state = adjtimex(ctypes.byref(timex))
-        if state not in (-1, _TIME_ERROR) and not timex.status & _STA_UNSYNC and timex.maxerror < MAX_ERROR_US:
-            return ClockTrust.SYNCHRONISED
+    if read_clock_error_us() is not None:
+        return ClockTrust.SYNCHRONISED
     if _TIMESYNC_STAMP.exists():
         return ClockTrust.SYNCHRONISED
     return ClockTrust.HELD if time.time_ns() // 1_000_000 >= BUILD_DATE_MS else ClockTrust.UNSET
+
+
+def read_clock_error_us() -> int | None:
+    """How far the wall clock is off at most, as the kernel has it from whoever disciplines it; None when nobody does."""
+    timex = _Timex()
+    adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
+    if adjtimex is None:
+        return None
+    state = adjtimex(ctypes.byref(timex))
+    synchronised = state not in (-1, _TIME_ERROR) and not timex.status & _STA_UNSYNC and timex.maxerror < MAX_ERROR_US
+    return int(timex.maxerror) if synchronised else None

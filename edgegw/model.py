@@ -191,6 +191,8 @@ class Parsed(msgspec.Struct, frozen=True):
     """Whole frames before it from the asked unit that answer another question."""
     echo: int = 0
     """Times that the request itself was heard before it."""
+    open: bool = False
+    """The protocol's end mark has not come: it counts when the line is silent."""
 
 
 class Unproven(msgspec.Struct, frozen=True):
@@ -219,5 +221,9 @@ class Question(msgspec.Struct, frozen=True):
     """What a late answer would have to match to be mistaken for this one's answer (Modbus: unit, function, byte count)."""
     explain: Callable[[bytes], Unproven] | None = None
     """Pure: what the bytes received were, when `parse` found no answer in them."""
+    protocol: str = "modbus"
+    """By what the line decides that it only reads: modbus, dlt645, dlt645-1997, megatec (drivers/permit.py)."""
+    follow: Callable[[Answer], Question | None] | None = None
+    """Pure: what is asked at once to complete this answer (follow-up frames); None when it is whole."""
     resync: tuple[Question, ...] = ()
     """Parts of the same question with other `fits`: an answer to one of them shows that no late answer to this one can come any more."""

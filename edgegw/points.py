@@ -5,14 +5,18 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 
 import msgspec
 
 UNITS = frozenset(
-    "V A kW kvar kVA W VA kWh kvarh kVAh Hz C K % %RH hPa W/m2 kOhm dBm ms s min B MiB 1".split()  # noqa: SIM905 - one line to read
+    "V A kW kvar kVA W VA kWh kvarh kVAh Hz C K % %RH hPa W/m2 kOhm dBm ms s min h m/s r/min deg B MiB 1".split()  # noqa: SIM905 - one line to read
 )
+LINK_POINTS = ("link.state", "link.error_rate")
+"""What the gateway tells of its link to every device."""
 KINDS = frozenset({"measure", "counter", "state", "flag", "text"})
 
 _PLACEHOLDERS = {
@@ -59,6 +63,11 @@ def suggest(name: str) -> str | None:
     """The nearest name of the dictionary, for "did you mean"."""
     near = difflib.get_close_matches(name, patterns(), n=1, cutoff=0.6)
     return near[0] if near else None
+
+
+def wants(patterns: Sequence[str], name: str) -> bool:
+    """Whether a choice of points by name, in which * stands for any letters, has this one; an empty choice has all."""
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 @cache

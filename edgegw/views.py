@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+
+import msgspec
 
 from edgegw import __version__
 from edgegw.buffer.status import BufferStatus
@@ -32,6 +34,10 @@ class Parts(NamedTuple):
     latest: Live
     buses: Sequence[BusTask]
     senders: Sequence[Sender]
+    note: Callable[[str], Mapping[str, str]] = lambda _device: {}
+    """What is known of a device beside its values: serial number, model, whether it is the wrong one or asleep."""
+    unproven: frozenset[str] = frozenset()
+    """Devices whose profile no captured exchange has shown yet."""
 
 
 class Views:
@@ -45,7 +51,10 @@ class Views:
         self._latest = parts.latest
         self._buses = {bus.bus.name: bus for bus in parts.buses}
         self._senders = parts.senders
-        self._devices = {device.code: device for device in parts.config.device}
+        self._note = parts.note
+        self._unproven = parts.unproven
+        own = Device(code=parts.config.gateway.gateway, bus="", profile="", name=parts.config.gateway.name)
+        self._devices = {device.code: device for device in (*parts.config.device, *_computed(parts.config), own)}
         self._started_s = time.monotonic()
 
     def handlers(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[object]]]:
@@ -70,6 +79,7 @@ class Views:
             "buffer": _buffer(stored),
             "buses": buses,
             "alarms": alarms,
+            "unproven": sorted(self._unproven),
         }
 
     def _bus(self, bus: BusTask) -> dict[str, Any]:
@@ -107,6 +117,10 @@ class Views:
             "in_flight": status.in_flight,
             "batches_sent": status.batches_sent,
             "bytes_sent": status.bytes_sent,
+            "bytes_today": {lane: {"up": up, "down": down} for lane, (up, down) in status.bytes_today.items()},
+            "bytes_month": status.bytes_month,
+            "quota_mb_month": status.quota_mb_month,
+            "certificates": [msgspec.structs.asdict(found) for found in status.certificates],
             "error": error,
         }
 
@@ -136,7 +150,8 @@ class Views:
         if not isinstance(points, list):
             raise EdgegwError("E-CONTROL-ARGS", "points must be a list of names", "", EXIT_USAGE)
         started_s = time.monotonic()
-        readings = await self._buses[device.bus].ask_now(device.code) if arguments.get("fresh") else []
+        bus = self._buses.get(device.bus)
+        readings = await bus.ask_now(device.code) if bus and arguments.get("fresh") else []
         values = list(self._latest.values(device.code, self._clock.mono_ms()))
         unknown = set(points) - {value.point.name for value in values}
         if unknown:
@@ -144,12 +159,26 @@ class Views:
             raise EdgegwError("E-POINT", f"{device.code} has no point {', '.join(sorted(map(str, unknown)))}", f"its points: {names}", EXIT_UNKNOWN)
         return {
             "values": [_value(value) for value in values if not points or value.point.name in points],
-            "device": {"code": device.code, "name": device.name or device.location, "profile": device.profile, "bus": device.bus, "unit": device.unit},
+            "device": {
+                "code": device.code,
+                "name": device.name or device.location,
+                "profile": device.profile,
+                "bus": device.bus,
+                "unit": device.unit,
+                "address": device.address,
+                "unproven": device.code in self._unproven,
+                **self._note(device.code),
+            },
             "requests": len(readings),
             "answered": not readings or not all(_is_offline(reading) for reading in readings),
-            "error": _error(self._buses[device.bus].line_fault),
+            "error": _error(bus.line_fault if bus else None),
             "milliseconds": round(1000 * (time.monotonic() - started_s), 1),
         }
+
+
+def _computed(config: Config) -> list[Device]:
+    """Computed points belong to devices that are on no bus."""
+    return [Device(code=code, bus="", profile="") for code in dict.fromkeys(computed.code for computed in config.computed)]
 
 
 def _value(value: LiveValue) -> dict[str, Any]:
@@ -186,6 +215,9 @@ def _buffer(status: BufferStatus) -> dict[str, Any]:
         "oldest_age_s": max((unsent.oldest_age_ms for unsent in waiting), default=0) / 1000,
         "file_bytes": status.file_bytes,
         "dropped_readings": status.dropped_readings,
+        "disk_tight": status.disk_tight,
+        "written_bytes_a_day": status.written_bytes_a_day,
+        "syncs_a_day": status.syncs_a_day,
         "error": status.last_error or None,
     }
 

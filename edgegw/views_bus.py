@@ -6,32 +6,36 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from edgegw.bus.hints import judge
+from edgegw.bus.history import SINCE_S_MAX, SNAPSHOT_S, History, Snapshot
+from edgegw.bus.statistics import BusStatistics, Counters
 from edgegw.bus.task import BusTask
-from edgegw.bus.trace import Frame
+from edgegw.bus.trace import LINE_KINDS, QUESTION, Frame
 from edgegw.clock import Clock
 from edgegw.config.model import Bus, Config
+from edgegw.drivers.base import DevicePlan
 from edgegw.errors import EXIT_UNKNOWN, EXIT_USAGE, EdgegwError
 
 # Of one answer: 100 kB, made in a few milliseconds. Who wants more asks again with the cursor.
 FRAMES_MAX = 200
 # A ring that nobody has read for this long goes back to its small size.
 WATCHED_S = 10.0
-# Longest time over which counters are compared in one question.
-SECONDS_MAX = 300.0
-# Of the numbers of a unit these are no counts: between two looks there is no difference of them.
-_STATES = frozenset({"learnt_timeout_ms"})
+# What is counted of a unit: of these there is a difference between two looks.
+_COUNTS = tuple(name for name in Counters.__slots__ if name not in {"latencies_us", "last_answer_ns", "learnt_timeout_ms"})
 
 
 class BusViews:
     """Reads the buses, changes nothing but the length of the ring that somebody looks at."""
 
-    def __init__(self, config: Config, clock: Clock, buses: Sequence[BusTask]) -> None:
+    def __init__(self, config: Config, clock: Clock, buses: Sequence[BusTask], plans: Mapping[str, Sequence[DevicePlan]]) -> None:
+        """`plans`: of each bus, what it polls."""
         self._clock = clock
         self._buses = {bus.bus.name: bus for bus in buses}
-        self._codes = {(device.bus, device.unit): device.code for device in config.device}
+        self._codes = {(device.bus, device.key): device.code for device in config.device}
+        self._plans = {(name, plan.unit): plan for name, found in plans.items() for plan in found}
+        self._histories = {name: History() for name in self._buses}
         self._started_s = time.monotonic()
         self._resting: dict[str, asyncio.TimerHandle] = {}
 
@@ -40,20 +44,31 @@ class BusViews:
 
     # -- counters
 
-    async def stats(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """`bus` (empty: all) and `seconds` (0: since the start): what the buses and their units did, and what that hints at."""
-        chosen = [self._bus(arguments["bus"])] if arguments.get("bus") else list(self._buses.values())
-        seconds = _number(arguments.get("seconds", 0), SECONDS_MAX)
-        before = {bus.bus.name: _counts(bus) for bus in chosen} if seconds else {}
-        if seconds:
-            await asyncio.sleep(seconds)
-        span_s = seconds or time.monotonic() - self._started_s
-        return {"buses": [self._stats(bus, _less(_counts(bus), before.get(bus.bus.name, {})), span_s) for bus in chosen]}
+    def begin(self) -> Self:
+        """From now on the counters are looked at, again and again, so that what was counted in the last minutes can be told."""
+        self._snap(asyncio.get_running_loop())
+        return self
 
-    def _stats(self, bus: BusTask, counts: Mapping[int | str, Any], span_s: float) -> dict[str, Any]:
+    def _snap(self, loop: asyncio.AbstractEventLoop) -> None:
+        for name, bus in self._buses.items():
+            self._histories[name].add(_snapshot(bus.statistics))
+        loop.call_later(SNAPSHOT_S, self._snap, loop)
+
+    async def stats(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """`bus` (empty: all) and `since_s` (0: since the start): what the buses and their units did, and what that hints at."""
+        chosen = [self._bus(arguments["bus"])] if arguments.get("bus") else list(self._buses.values())
+        since_s = _number(arguments.get("since_s", 0), SINCE_S_MAX)
+        return {"buses": [self._stats(bus, since_s) for bus in chosen]}
+
+    def _stats(self, bus: BusTask, since_s: float) -> dict[str, Any]:
+        statistics = bus.statistics
+        now = _snapshot(statistics)
+        before = self._histories[bus.bus.name].before(now.at_s - since_s) if since_s else None
+        span_s = now.at_s - (before.at_s if before else self._started_s)
+        opened, idle_noise_bytes, busy_ns = _less(now.line, before.line if before else None)
         silent = set(bus.silent_devices)
-        units = [self._unit(bus, unit, found, silent) for unit, found in counts.items() if isinstance(unit, int)]
-        judgement = judge(units, counts["idle_noise_bytes"], is_up=bus.is_up)
+        units = [self._unit(bus, unit, _less(counts, before.units.get(unit) if before else None), silent) for unit, counts in sorted(now.units.items())]
+        judgement = judge(units, idle_noise_bytes, is_up=bus.is_up)
         fault = bus.line_fault
         return {
             "name": bus.bus.name,
@@ -62,26 +77,30 @@ class BusViews:
             "span_s": round(span_s, 1),
             "up": bus.is_up,
             "error": {"id": fault.message_id, "text": fault.text, "next": fault.next_step} if fault else None,
-            "opened": counts["opened"],
-            "busy_share": round(bus.statistics.busy_share, 3),
-            "lateness_p50_ms": bus.statistics.lateness_percentile_ms(50),
-            "lateness_p99_ms": bus.statistics.lateness_percentile_ms(99),
-            "idle_noise_bytes": counts["idle_noise_bytes"],
+            "opened": opened,
+            "busy_share": round(busy_ns / 1e9 / max(span_s, 1e-3) if before else statistics.busy_share, 3),
+            "lateness_p50_ms": statistics.lateness_percentile_ms(50),
+            "lateness_p99_ms": statistics.lateness_percentile_ms(99),
+            "idle_noise_bytes": idle_noise_bytes,
             "requests_per_s": round(sum(unit["asked"] for unit in units) / max(span_s, 1.0), 1),
             "hints": list(judgement.line),
             "units": [{**unit, "hints": list(judgement.units.get(unit["unit"], ()))} for unit in units],
         }
 
-    def _unit(self, bus: BusTask, unit: int, counts: Mapping[str, Any], silent: set[str]) -> dict[str, Any]:
+    def _unit(self, bus: BusTask, unit: int, counts: tuple[int, ...], silent: set[str]) -> dict[str, Any]:
+        counters = bus.statistics.unit(unit)
         code = self._codes.get((bus.bus.name, unit), "")
-        answered_ns = bus.statistics.unit(unit).last_answer_ns
-        asked = counts["asked"]
+        plan = self._plans.get((bus.bus.name, unit))
+        named = dict(zip(_COUNTS, counts, strict=True))
+        asked = named["asked"]
         return {
             "unit": unit,
+            "address": plan.address if plan else "",
             "device": code,
-            **counts,
-            "ok_percent": round(100 * (1 - counts["timed_out"] / asked), 2) if asked else None,
-            "last_answer_age_s": round((time.monotonic_ns() - answered_ns) / 1e9, 1) if answered_ns else None,
+            **counters.as_dict(),
+            **named,
+            "ok_percent": round(100 * (1 - named["timed_out"] / asked), 2) if asked else None,
+            "last_answer_age_s": round((time.monotonic_ns() - counters.last_answer_ns) / 1e9, 1) if counters.last_answer_ns else None,
             "silent": code in silent or not bus.is_up,
         }
 
@@ -106,20 +125,29 @@ class BusViews:
             "bus": bus.bus.name,
             "line": line_words(bus.bus),
             "settings": _settings(bus.bus),
-            "frames": [self._frame(frame) for frame in part.frames],
+            "frames": [self._frame(bus.bus.name, frame) for frame in part.frames],
             "cursor": part.cursor,
             "lost": part.lost,
         }
 
-    def _frame(self, frame: Frame) -> dict[str, Any]:
+    def _frame(self, bus: str, frame: Frame) -> dict[str, Any]:
+        """Of a frame its bytes; of an event of the line (`kind` opened, closed, not_opened) its words."""
         wall_ms = self._clock.wall_ms(self._clock.mono_ms(frame.at_ns))
-        return {
+        common = {
             "number": frame.number,
             "time": datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "mono_ns": frame.at_ns,
-            "direction": "out" if frame.kind == "question" else "in",
+        }
+        if frame.kind in LINE_KINDS:
+            return {**common, "direction": "line", "kind": frame.kind, "text": frame.data.decode()}
+        plan = self._plans.get((bus, frame.unit))
+        return {
+            **common,
+            "direction": "out" if frame.kind == QUESTION else "in",
             "kind": frame.kind,
             "unit": frame.unit,
+            "address": plan.address if plan else "",
+            "protocol": plan.probe.protocol if plan else "modbus",
             "hex": frame.data.hex(),
         }
 
@@ -142,26 +170,17 @@ def _settings(bus: Bus) -> dict[str, Any]:
     return {name: getattr(bus, name) for name in names}
 
 
-def _counts(bus: BusTask) -> dict[int | str, Any]:
-    """Unit to its counts, and those of the line."""
-    statistics = bus.statistics
-    units: dict[int | str, Any] = {unit: counters.as_dict() for unit, counters in sorted(statistics.units.items())}
-    return {**units, "idle_noise_bytes": statistics.idle_noise_bytes, "opened": statistics.opened}
+def _snapshot(statistics: BusStatistics) -> Snapshot:
+    units = {unit: tuple([getattr(counters, name) for name in _COUNTS]) for unit, counters in statistics.units.items()}
+    return Snapshot(time.monotonic(), (statistics.opened, statistics.idle_noise_bytes, statistics.busy_ns), units)
 
 
-def _less(now: Mapping[int | str, Any], before: Mapping[int | str, Any]) -> dict[int | str, Any]:
-    """What was counted in between; percentiles stay what they are."""
-    return {key: _difference(found, before.get(key)) for key, found in now.items()}
-
-
-def _difference(now: Any, before: Any) -> Any:
-    if isinstance(now, dict):
-        was = before or {}
-        return {name: number - was.get(name, 0) if isinstance(number, int) and name not in _STATES else number for name, number in now.items()}
-    return now - (before or 0)
+def _less(now: tuple[int, ...], before: tuple[int, ...] | None) -> tuple[int, ...]:
+    """What was counted in between."""
+    return tuple([count - was for count, was in zip(now, before, strict=True)]) if before else now
 
 
 def _number(value: object, most: float) -> float:
     if not isinstance(value, int | float) or not 0 <= value <= most:
-        raise EdgegwError("E-CONTROL-ARGS", f"seconds must be from 0 to {most:g}", "", EXIT_USAGE)
+        raise EdgegwError("E-CONTROL-ARGS", f"since_s must be from 0 to {most:g}", "", EXIT_USAGE)
     return float(value)

@@ -73,7 +73,7 @@ def test_every_text_of_the_screens_is_used():
     The catalogue holds no text that no screen shows.
     """
     said = " ".join(text for path in (ROOT / "edgegw" / "cli").glob("*.py") if path.name != "texts.py" for text in _texts_of(path))
-    families = ("word.", "clock.", "level.", "quality.", "head.", "count.", "hint.", "frame.", "exception.")
+    families = ("word.", "clock.", "level.", "quality.", "head.", "count.", "hint.", "frame.", "line.", "exception.")
     assert [] == [text_id for text_id in TEXTS if text_id not in said and not text_id.startswith(families)]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import msgspec
 
 from edgegw.buffer.database import DamagedError
-from edgegw.buffer.epochs import save_last
+from edgegw.buffer.groups import BlockRow, TailRow, insert_blocks
 from edgegw.buffer.ledger import Ledger
 from edgegw.buffer.rows import RowError, decode_rows
 from edgegw.buffer.sealing import Sealed, seal, sources_of
@@ -34,28 +34,26 @@ class Lost(msgspec.Struct, frozen=True):
     """How many of each source id, as far as it is known."""
 
 
-def seal_held(connection: sqlite3.Connection, ledger: Ledger, streams: Iterable[int]) -> list[tuple[int, Header]]:
-    """Seals what is held of these streams, inside the caller's transaction. All of it must be synced: a block is handed out at once."""
-    assert not ledger.has_unsynced, "only what is synced is sealed"
+def seal_held(connection: sqlite3.Connection, ledger: Ledger, rows_of: Mapping[int, Sequence[TailRow]]) -> list[tuple[int, Header]]:
+    """Seals synced rows of each stream, inside the caller's transaction: a block is handed out at once."""
     made: list[tuple[int, Header]] = []
-    for stream in streams:
-        rows = ledger.held[stream]
+    for stream, rows in rows_of.items():
         blocks = seal(ledger.current.schema, rows[0].first, list(chain.from_iterable(row.readings for row in rows)))
         made += _insert(connection, ledger, (ledger.current.number, stream), ledger.current.schema, blocks)
         connection.executemany("DELETE FROM tail WHERE id = ?", [(row.row_id,) for row in rows])
     return made
 
 
-def _insert(connection: sqlite3.Connection, ledger: Ledger, origin: tuple[int, int], schema: bytes, blocks: Sequence[Sealed]) -> Iterator[tuple[int, Header]]:
+def _insert(connection: sqlite3.Connection, ledger: Ledger, origin: tuple[int, int], schema: bytes, blocks: Sequence[Sealed]) -> list[tuple[int, Header]]:
     epoch, stream = origin
-    # Replaced is a block that a failed transaction left behind after all: the same readings under the same identities.
-    question = "INSERT OR REPLACE INTO block(block_id, epoch, stream, first, last, schema, from_ms, to_ms, vals, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    for block in blocks:
-        number = ledger.next_number()
-        connection.execute(question, (number, epoch, stream, block.first, block.last, schema, block.from_ms, block.to_ms, block.values, block.body))
-        yield stream, Header(number, epoch, block.first, block.last, block.values, block.from_ms)
-    if blocks:
-        save_last(connection, epoch, stream, blocks[-1].last)
+    rows = [BlockRow(ledger.next_number(), stream, schema, block) for block in blocks]
+    insert_blocks(connection, epoch, rows)
+    return [(stream, header_of(epoch, row)) for row in rows]
+
+
+def header_of(epoch: int, row: BlockRow) -> Header:
+    block = row.sealed
+    return Header(row.number, epoch, block.first, block.last, block.values, block.from_ms)
 
 
 def seal_leftovers(connection: sqlite3.Connection, ledger: Ledger) -> tuple[list[tuple[int, Header]], list[Lost]]:
@@ -86,7 +84,7 @@ def _leftovers(connection: sqlite3.Connection, ledger: Ledger) -> list[_Leftover
     held = {row.row_id for row in chain.from_iterable(ledger.held.values())}
     question = "SELECT id, epoch, stream, first, last, body FROM tail ORDER BY id LIMIT ?"
     rows = connection.execute(question, (_LEFTOVER_ROWS + len(held),)).fetchall()
-    return [row for row in rows if row[0] not in held][:_LEFTOVER_ROWS]
+    return [row for row in rows if row[0] not in held and not ledger.is_dropped(row[0])][:_LEFTOVER_ROWS]
 
 
 def _by_stream(rows: Iterable[_Leftover]) -> list[tuple[tuple[int, int], list[_Leftover]]]:

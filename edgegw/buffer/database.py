@@ -117,11 +117,23 @@ def _look(path: Path) -> str | None:
     if not header:
         return "the file is empty"
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        return "the header is damaged or not that of a database"
+        return None if _is_in_log(path) else "the header is damaged or not that of a database"
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        return "the file is another program's"
+        return None if _is_in_log(path) else "the file is another program's"
     _refuse_newer(path, int.from_bytes(header[60:64], "big"))
     return None
+
+
+def _is_in_log(path: Path) -> bool:
+    """Whether the log holds the page of the header: a power cut during a checkpoint can tear it, and SQLite reads it from there. Changes neither file."""
+    wal = _parts(path)[1]
+    if not wal.exists() or wal.stat().st_size == 0:
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)) as connection:
+            return bool(connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID)
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _refuse_newer(path: Path, version: int) -> None:
@@ -137,7 +149,7 @@ def _open_sound(path: Path, limits: Limits, *, check: bool) -> sqlite3.Connectio
     try:
         connection = _connect(path, limits)
         _refuse_newer(path, connection.execute("PRAGMA user_version").fetchone()[0])
-        found = _check(connection) if check else None
+        found = check_pages(connection) if check else None
         if found is None:
             migrate(connection)
             return connection
@@ -172,7 +184,7 @@ def _connect(path: Path, limits: Limits) -> sqlite3.Connection:
     return connection
 
 
-def _check(connection: sqlite3.Connection) -> str | None:
+def check_pages(connection: sqlite3.Connection) -> str | None:
     """The first fault that quick_check finds in the time it has; None when it finds none."""
     timer = threading.Timer(CHECK_S_MAX, connection.interrupt)
     timer.start()

@@ -29,6 +29,8 @@ class EpochRow(msgspec.Struct, frozen=True):
     schema: bytes
     started_at_ms: int
     boot_id: str
+    boot_ms: int | None = None
+    """The machine's monotonic time at which the epoch's own began; None in files that did not tell it yet."""
 
 
 class Epochs:
@@ -44,9 +46,9 @@ class Epochs:
         self.rows[row.number] = row
         self.numbers[row.epoch] = row.number
 
-    def begin(self, schema: bytes, started_at_ms: int) -> EpochRow:
+    def begin(self, schema: bytes, started_at_ms: int, boot_ms: int) -> EpochRow:
         """The start that happens now."""
-        row = EpochRow(max(self.rows, default=0) + 1, secrets.randbits(64), schema, started_at_ms, _boot_id())
+        row = EpochRow(max(self.rows, default=0) + 1, secrets.randbits(64), schema, started_at_ms, _boot_id(), boot_ms)
         self.add(row)
         return row
 
@@ -67,8 +69,8 @@ def _boot_id() -> str:
 
 def load_epochs(connection: sqlite3.Connection) -> Epochs:
     epochs = Epochs()
-    for number, epoch, schema, started_at_ms, boot_id in connection.execute("SELECT number, id, schema, started_at_ms, boot_id FROM epoch ORDER BY number"):
-        epochs.add(EpochRow(number, int.from_bytes(epoch, "big"), schema, started_at_ms, boot_id))
+    for number, epoch, *rest in connection.execute("SELECT number, id, schema, started_at_ms, boot_id, boot_ms FROM epoch ORDER BY number"):
+        epochs.add(EpochRow(number, int.from_bytes(epoch, "big"), *rest))
     for epoch, stream, last in connection.execute("SELECT epoch, stream, last FROM sequence"):
         epochs.last[epoch, stream] = last
     for epoch, stream, last in connection.execute("SELECT epoch, stream, max(last) FROM tail GROUP BY epoch, stream"):
@@ -78,8 +80,8 @@ def load_epochs(connection: sqlite3.Connection) -> Epochs:
 
 def save_epochs(connection: sqlite3.Connection, epochs: Epochs) -> None:
     """Writes what the file does not have yet; into a new file, all of it."""
-    rows = [(row.number, row.epoch.to_bytes(8, "big"), row.schema, row.started_at_ms, row.boot_id) for row in epochs.rows.values()]
-    connection.executemany("INSERT OR IGNORE INTO epoch(number, id, schema, started_at_ms, boot_id) VALUES (?, ?, ?, ?, ?)", rows)
+    rows = [(row.number, row.epoch.to_bytes(8, "big"), row.schema, row.started_at_ms, row.boot_id, row.boot_ms) for row in epochs.rows.values()]
+    connection.executemany("INSERT OR IGNORE INTO epoch(number, id, schema, started_at_ms, boot_id, boot_ms) VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def save_last(connection: sqlite3.Connection, epoch: int, stream: int, last: int) -> None:

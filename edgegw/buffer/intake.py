@@ -81,6 +81,8 @@ class Job(NamedTuple):
     work: Callable[[sqlite3.Connection], Any]
     offline: Callable[[], Any]
     """The same while there is no database to ask."""
+    stalled: Callable[[], Any] | None
+    """The same from another thread, while the disk holds the writer up; None: it has to wait."""
     answer: Future[Any]
 
 
@@ -114,13 +116,13 @@ class Intake:
             if first or urgent:
                 self._changed.notify()
 
-    def ask(self, work: Callable[[sqlite3.Connection], T], offline: Callable[[], T]) -> Future[T]:
+    def ask(self, work: Callable[[sqlite3.Connection], T], offline: Callable[[], T], stalled: Callable[[], T] | None = None) -> Future[T]:
         """Raises RuntimeError when the writer has ended."""
         answer: Future[T] = Future()
         with self._changed:
             if self.stopping:
                 raise RuntimeError("the buffer is closed")
-            self._jobs.append(Job(work, offline, answer))
+            self._jobs.append(Job(work, offline, stalled, answer))
             self._changed.notify()
         return answer
 
@@ -176,6 +178,13 @@ class Intake:
             jobs = list(self._jobs)
             self._jobs.clear()
         return jobs
+
+    def take_stalled_jobs(self) -> list[Job]:
+        """Those that can be answered without the writer."""
+        with self._changed:
+            taken = [job for job in self._jobs if job.stalled is not None]
+            self._jobs = deque(job for job in self._jobs if job.stalled is None)
+        return taken
 
     def take_dropped(self, now_s: float) -> Dropped | None:
         """What was dropped, once the queue moves again."""

@@ -7,57 +7,21 @@ same sequences. Rows of the tail stay until they are in a block; events until th
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 import msgspec
 
 from edgegw.block import decode_schema, encode_schema, schema_hash
 from edgegw.buffer.epochs import EpochRow, Epochs, save_epochs, save_last
+from edgegw.buffer.groups import NOTHING_REMOVED, BlockRow, EventRow, Group, Removed, TailRow, cut, insert_blocks, write_states
 from edgegw.buffer.intake import Package
 from edgegw.buffer.numbering import Numbering
 from edgegw.buffer.rows import encode_event, encode_rows, storable
-from edgegw.model import Event, Reading, Source, Stream
-
-
-class TailRow(NamedTuple):
-    """The readings of one stream in one commit."""
-
-    row_id: int
-    stream: int
-    first: int
-    last: int
-    body: bytes
-    readings: list[Reading]
-    values: int
-
-
-class EventRow(NamedTuple):
-    number: int
-    seq: int
-    kind: str
-    device: str | None
-    at_ms: int
-    body: bytes
-
-
-class Group(msgspec.Struct, frozen=True):
-    """What one transaction writes."""
-
-    tails: list[TailRow]
-    events: list[EventRow]
-    states: Mapping[str, bytes | None]
-    removed: tuple[int, ...] = ()
-    """Blocks whose loss the events tell: gone with them or not at all."""
-
-    @property
-    def is_urgent(self) -> bool:
-        """Events and energy are synced at once."""
-        return bool(self.events) or any(row.stream == Stream.ENERGY for row in self.tails)
-
-    def __bool__(self) -> bool:
-        return bool(self.tails or self.events or self.states or self.removed)
+from edgegw.buffer.sealing import seal
+from edgegw.intervals import IntervalSet
+from edgegw.model import ClockTrust, Event, Reading, Source, Stream
 
 
 class Ledger:
@@ -72,10 +36,17 @@ class Ledger:
         self._counters = counters
         self._numbering = Numbering()
         self._unsynced: list[Group] = []
+        self._unwritten: list[Group] = []
+        self._writing: set[int] = set()
+        self._dropped = IntervalSet()
+        self.lock = threading.RLock()
+        """Held while what is held changes, never while the disk is waited for: the ring looks in while the disk stalls."""
+        self._synced_tail_id = counters.tail_id
+        self._known_clock: tuple[int, int] | None = None
         self.synced_number = 0
         """Events up to this number are on the disk for good."""
 
-    def take(self, packages: Iterable[Package], removed: tuple[int, ...] = ()) -> Group:
+    def take(self, packages: Iterable[Package], removal: Removed = NOTHING_REMOVED) -> Group:
         """Numbers what was accepted. From here on it is held, whatever the disk does."""
         readings: dict[int, list[Reading]] = {}
         events: list[Event] = []
@@ -85,34 +56,91 @@ class Ledger:
                 readings.setdefault(reading.source.stream, []).append(reading)
             events += package.events
             states.update(package.states)
-        group = Group([self._tail_row(int(stream), rows) for stream, rows in readings.items()], [self._event_row(event) for event in events], states, removed)
-        self._hold(group)
+        with self.lock:
+            tails = [self._tail_row(int(stream), rows) for stream, rows in readings.items()]
+            group = Group(tails, [self._event_row(event) for event in events], states, removal.numbers, removal.of_events, removal.blocks, removal.documents)
+            self._hold(group)
         return group
 
+    def unwritten(self) -> list[Group]:
+        """What was taken and no transaction has written yet."""
+        with self.lock:
+            self._writing = {row.row_id for group in self._unwritten for row in group.tails}
+            return list(self._unwritten)
+
+    def written(self, groups: Sequence[Group]) -> None:
+        """The transaction that wrote these succeeded."""
+        gone = set(map(id, groups))
+        with self.lock:
+            self._unwritten = [group for group in self._unwritten if id(group) not in gone]
+            self._writing = set()
+
+    def thinned_rows(self, schema: bytes, readings: Sequence[Reading]) -> list[BlockRow]:
+        """Numbers thinned readings in stream 5 of this start and seals them."""
+        first = self._give(Stream.THINNED, len(readings))
+        return [BlockRow(self.next_number(), int(Stream.THINNED), schema, sealed) for sealed in seal(schema, first, readings)]
+
     def write(self, connection: sqlite3.Connection, group: Group) -> None:
-        """Rows that are there already (after a failed sync) stay as they are: same key, same content."""
+        """Rows that are there already (after a failed sync) stay what they are: same key, same content, or a corrected clock."""
         epoch = self.current.number
-        connection.executemany("DELETE FROM block WHERE block_id = ?", [(block_id,) for block_id in group.removed])
+        gone = "DELETE FROM event WHERE number = ?" if group.removed_events else "DELETE FROM block WHERE block_id = ?"
+        connection.executemany(gone, [(number,) for number in group.removed])
+        connection.executemany("INSERT OR IGNORE INTO schema(hash, document) VALUES (?, ?)", group.documents)
+        insert_blocks(connection, epoch, group.blocks)
         tails = [(row.row_id, epoch, row.stream, row.first, row.last, row.body) for row in group.tails]
-        connection.executemany("INSERT OR IGNORE INTO tail(id, epoch, stream, first, last, body) VALUES (?, ?, ?, ?, ?, ?)", tails)
+        connection.executemany("INSERT OR REPLACE INTO tail(id, epoch, stream, first, last, body) VALUES (?, ?, ?, ?, ?, ?)", tails)
         if group.events:
             events = [(row.number, epoch, row.seq, row.kind, row.device, row.at_ms, row.body) for row in group.events]
             connection.executemany("INSERT OR IGNORE INTO event(number, epoch, seq, kind, device, at_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)", events)
             save_last(connection, epoch, Stream.EVENT, group.events[-1].seq)
         if group.states:
-            _write_states(connection, group.states)
+            write_states(connection, group.states)
 
-    def write_all(self, connection: sqlite3.Connection) -> None:
-        """Everything held, into a file of which we do not know what it kept, or into a new one."""
+    def write_all(self, connection: sqlite3.Connection) -> list[Group]:
+        """Everything held, into a file of which we do not know what it kept, or into a new one. Returns the groups that `written` is to be told of."""
+        with self.lock:
+            groups, held = list(self._unsynced), list(chain.from_iterable(self.held.values()))
+            lasts, states = dict(self.epochs.last), dict(self.states)
         save_epochs(connection, self.epochs)
         connection.execute("INSERT OR IGNORE INTO schema(hash, document) VALUES (?, ?)", (self.current.schema, self.document))
-        for (epoch, stream), last in self.epochs.last.items():
+        for (epoch, stream), last in lasts.items():
             save_last(connection, epoch, stream, last)
-        for group in self._unsynced:
-            self.write(connection, group)
-        self.write(connection, Group(list(chain.from_iterable(self.held.values())), [], {}))
+        for group in groups:
+            self.write(connection, msgspec.structs.replace(group, tails=[]))  # what of them is not sealed is held below
+        self.write(connection, Group(held, [], {}))
         connection.execute("DELETE FROM state")
-        _write_states(connection, self.states)
+        write_states(connection, states)
+        return groups
+
+    def correct_clock(self, offset_ms: int, until_ms: int) -> list[TailRow]:
+        """What was read before `until_ms` under a clock not yet set gets this offset, also what is still to come. Returns the rows that changed."""
+        changed: list[TailRow] = []
+        with self.lock:
+            self._known_clock = (offset_ms, until_ms)
+            for rows in self.held.values():
+                for index, row in enumerate(rows):
+                    readings = self._corrected(row.readings)
+                    if readings is not row.readings:
+                        rows[index] = row._replace(readings=readings, body=encode_rows(readings))
+                        changed.append(rows[index])
+        return changed
+
+    def _corrected(self, readings: list[Reading]) -> list[Reading]:
+        if self._known_clock is None or readings[0].mono_ms > self._known_clock[1]:
+            return readings
+        offset_ms, until_ms = self._known_clock
+        due = [reading.mono_ms <= until_ms and reading.clock in (ClockTrust.UNSET, ClockTrust.HELD) for reading in readings]
+        if not any(due):
+            return readings
+        corrected = {"clock": ClockTrust.CORRECTED}
+        return [
+            msgspec.structs.replace(reading, read_at_ms=reading.mono_ms + offset_ms, **corrected) if wanted else reading
+            for reading, wanted in zip(readings, due, strict=True)
+        ]
+
+    def write_tails(self, connection: sqlite3.Connection, rows: Iterable[TailRow]) -> None:
+        """Inside the caller's transaction."""
+        connection.executemany("UPDATE tail SET body = ? WHERE id = ?", [(row.body, row.row_id) for row in rows])
 
     def mark_synced(self, connection: sqlite3.Connection) -> None:
         """A synced commit must change a page, or nothing is synced."""
@@ -120,26 +148,109 @@ class Ledger:
         connection.execute("INSERT INTO synced(id, commits) VALUES (1, ?) ON CONFLICT(id) DO UPDATE SET commits = excluded.commits", (self._counters.commits,))
 
     def synced(self) -> bool:
-        """To be called when the disk has all that was taken. Returns whether there were events among it."""
-        events = any(group.events for group in self._unsynced)
-        self._unsynced.clear()
-        self.all_is_synced()
+        """To be called when the disk has all that was written. Returns whether there were events among it."""
+        with self.lock:
+            waiting = set(map(id, self._unwritten))
+            events = any(group.events for group in self._unsynced if id(group) not in waiting)
+            self._unsynced = list(self._unwritten)
+            self.all_is_synced()
         return events
 
     def all_is_synced(self) -> None:
-        """Whatever has a number is on the disk for good."""
-        self.synced_number = self._counters.number
+        """Whatever was written is on the disk for good."""
+        self.synced_number = min((row.number for group in self._unwritten for row in group.events), default=self._counters.number + 1) - 1
+        self._synced_tail_id = min((row.row_id for group in self._unwritten for row in group.tails), default=self._counters.tail_id + 1) - 1
+
+    def synced_rows(self, stream: int) -> list[TailRow]:
+        """What may be sealed. Until the next commit none of it is given up: it is about to be in a block."""
+        with self.lock:
+            rows = [row for row in self.held.get(stream, []) if row.row_id <= self._synced_tail_id]
+            self._writing.update(row.row_id for row in rows)
+            return rows
+
+    def sealed(self, stream: int, rows: Sequence[TailRow]) -> None:
+        """These are in a block now."""
+        with self.lock:
+            gone = {row.row_id for row in rows}
+            left = [row for row in self.held[stream] if row.row_id not in gone]
+            if left:
+                self.held[stream] = left
+            else:
+                del self.held[stream]
 
     def next_number(self) -> int:
         """Blocks and events share one count, so that one order of sending holds for all streams."""
-        self._counters.number += 1
-        return self._counters.number
+        with self.lock:
+            self._counters.number += 1
+            return self._counters.number
 
-    def held_bytes(self, streams: Iterable[int] | None = None) -> int:
-        """What the tail rows of these streams take; without streams, all that is held."""
-        if streams is not None:
-            return sum(len(row.body) for stream in streams for row in self.held[stream])
-        return self.held_bytes(self.held) + sum(len(row.body) for group in self._unsynced for row in group.events)
+    def held_bytes(self) -> int:
+        """What all that is held takes."""
+        with self.lock:
+            tails = sum(len(row.body) for row in chain.from_iterable(self.held.values()))
+            return tails + sum(len(row.body) for group in self._unsynced for row in group.events)
+
+    def unsynced_events(self, behind: int) -> list[EventRow]:
+        """Events behind this number that are not on the disk for good."""
+        with self.lock:
+            return [row for group in self._unsynced for row in group.events if row.number > behind]
+
+    def drop_oldest(self, stream: int, values: int) -> list[TailRow]:
+        """Gives up readings of at least so many values that no transaction is about to write. Under the lock."""
+        gone: list[TailRow] = []
+        rows = self.held[stream]
+        # Only what no transaction has seen may be cut: the file holds the others whole.
+        fresh = {row.row_id for group in self._unwritten for row in group.tails}
+        while rows and values > 0 and rows[0].row_id not in self._writing:
+            part, left = cut(rows[0], values) if rows[0].row_id in fresh else (rows[0], None)
+            gone.append(part)
+            values -= part.values
+            if left is None:
+                self._dropped.add(part.row_id, part.row_id)
+            self.held[stream] = rows = ([left] if left else []) + rows[1:]
+        kept = {row.row_id: row for row in rows}
+        for groups in (self._unsynced, self._unwritten):
+            for group in groups:
+                group.tails[:] = [kept.get(row.row_id, row) for row in group.tails if row.stream != stream or row.row_id in kept]
+        self._fold()
+        return gone
+
+    def is_dropped(self, row_id: int) -> bool:
+        """Given up and perhaps still in the file: it is not to be sealed."""
+        return row_id in self._dropped
+
+    def write_drops(self, connection: sqlite3.Connection) -> list[tuple[int, int]]:
+        """Takes what was given up out of the file, in the transaction that tells the loss. Returns what `forget_drops` is to be told."""
+        with self.lock:
+            ranges = list(self._dropped)
+        connection.executemany("DELETE FROM tail WHERE id BETWEEN ? AND ?", ranges)
+        return ranges
+
+    def forget_drops(self, ranges: Sequence[tuple[int, int]]) -> None:
+        with self.lock:
+            for first, last in ranges:
+                self._dropped.remove(first, last)
+
+    def drop_oldest_events(self, kept: int) -> list[EventRow]:
+        """Gives up the oldest events beyond so many, save those whose loss or removal they tell. Under the lock."""
+        plain = [group for group in self._unwritten if group.events and not group.removed]
+        excess = sum(len(group.events) for group in plain) - kept
+        gone: list[EventRow] = []
+        for group in plain:
+            part = group.events[: max(0, excess)]
+            del group.events[: len(part)]
+            gone += part
+            excess -= len(part)
+        return gone
+
+    def _fold(self) -> None:
+        """Groups of which nothing is left but states become one: a disk that fails for days must not fill the memory with them."""
+        idle = [group for group in self._unwritten if not (group.tails or group.events or group.removed)]
+        if len(idle) > 1:
+            folded = Group([], [], {key: value for group in idle for key, value in group.states.items()})
+            numbers = set(map(id, idle))
+            self._unwritten = [folded, *(group for group in self._unwritten if id(group) not in numbers)]
+            self._unsynced = [folded, *(group for group in self._unsynced if id(group) not in numbers)]
 
     @property
     def has_unsynced_removal(self) -> bool:
@@ -152,6 +263,7 @@ class Ledger:
     def _hold(self, group: Group) -> None:
         if group:
             self._unsynced.append(group)
+            self._unwritten.append(group)
         for row in group.tails:
             self.held.setdefault(row.stream, []).append(row)
         for key, value in group.states.items():
@@ -161,7 +273,7 @@ class Ledger:
                 self.states[key] = value
 
     def _tail_row(self, stream: int, readings: list[Reading]) -> TailRow:
-        ordered = self._numbering.order(stream, readings)
+        ordered = self._corrected(self._numbering.order(stream, readings))
         try:
             body = encode_rows(ordered)
         except (OverflowError, TypeError, ValueError):
@@ -204,10 +316,3 @@ def schema_of(sources: Sequence[Source]) -> bytes:
     document = encode_schema(sources)
     assert len(decode_schema(document)) == len(sources), "two sources have one id"
     return schema_hash(document)
-
-
-def _write_states(connection: sqlite3.Connection, states: Mapping[str, bytes | None]) -> None:
-    gone = [(key,) for key, value in states.items() if value is None]
-    kept = [(key, value) for key, value in states.items() if value is not None]
-    connection.executemany("DELETE FROM state WHERE key = ?", gone)
-    connection.executemany("INSERT INTO state(key, value) VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", kept)

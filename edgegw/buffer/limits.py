@@ -1,4 +1,4 @@
-"""How much of the disk the database and its log may take (pure but for the default, which asks the file system)."""
+"""How much of the disk the database, its log and the reserve may take (pure but for the default, which asks the file system)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ BYTES_MAX_DEFAULT = 8 * 1024 * _MIB
 _LOG_BYTES_MAX = 16 * _MIB
 # Copied into the file when it holds this much; the rest is for one large transaction and for a reader that holds it.
 _LOG_PAGES_COPIED_MAX = 4096
+# The reserve: enough log for deleting and for a checkpoint on a disk that others have filled.
+_RESERVE_BYTES_MAX = 8 * _MIB
+_RESERVE_SHARE = 8
 # Removal begins when this share of the pages is left: deleting and a commit must still find room.
 _FREE_SHARE = 0.04
 _FREE_PAGES_MIN = 256
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Of database and log together."""
+    """Of database, log and reserve together."""
 
     bytes_max: int
 
@@ -35,12 +38,17 @@ class Limits(msgspec.Struct, frozen=True):
         return min(_LOG_PAGES_COPIED_MAX, self.log_bytes // 2 // PAGE_BYTES)
 
     @property
-    def pages_max(self) -> int:
-        return (self.bytes_max - self.log_bytes) // PAGE_BYTES
+    def reserve_bytes(self) -> int:
+        return min(_RESERVE_BYTES_MAX, self.bytes_max // _RESERVE_SHARE)
 
     @property
-    def pages_kept_free(self) -> int:
-        return max(_FREE_PAGES_MIN, int(self.pages_max * _FREE_SHARE))
+    def pages_max(self) -> int:
+        return (self.bytes_max - self.log_bytes - self.reserve_bytes) // PAGE_BYTES
+
+
+def pages_kept_free(pages_max: int) -> int:
+    """Of so many pages that the file may have."""
+    return max(_FREE_PAGES_MIN, int(pages_max * _FREE_SHARE))
 
 
 def limits_of(directory: Path, max_size_mib: int) -> Limits:

@@ -11,6 +11,7 @@ KIND = "loss"
 QUEUE_FULL = "queue full"
 BUFFER_FULL = "buffer full"
 DAMAGED = "damaged"
+THINNED = "thinned"
 
 
 def range_lost(clock: Clock, lost: Lost, reason: str) -> Event:

@@ -1,10 +1,11 @@
 """The tables, as numbered steps from an empty file to the present one (`PRAGMA user_version` says how far a file is).
 
-    epoch     one row for each start of the daemon: its random id (8 bytes), its schema, the boot it ran in
+    epoch     one row for each start of the daemon: its random id (8 bytes), its schema, the boot it ran in and how long after the boot it began
     schema    layouts of the sources, named by their hash
     sequence  last sequence of sealed data and events in each epoch and stream
     tail      readings not yet sealed: one row for each commit and stream, deleted when they are in a block
-    block     sealed readings: `body` is what is sent. block_id and event.number are one count: the order of sending
+    block     sealed readings: `body` is what is sent. block_id and event.number are one count: the order of sending. `moved_ms` is what a
+              correction of the clock has added to its wall times (null: nothing), so that the original is kept
     event     events, stream 1
     receipt   what each uplink's cloud has confirmed: intervals of sequences
     cursor    up to this number an uplink's receipts cover a stream without a hole
@@ -47,7 +48,12 @@ def _first_tables(database: Database) -> None:
     database.table("synced").insert({"id": 1, "commits": 0})
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (_first_tables,)
+def _corrected_clocks(database: Database) -> None:
+    database.table("block").add_column("moved_ms", int)
+    database.table("epoch").add_column("boot_ms", int)
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (_first_tables, _corrected_clocks)
 VERSION = len(STEPS)
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
-from edgegw.block import encode_events
+from edgegw.block import BlockError, encode_events
 from edgegw.buffer.database import DamagedError
 from edgegw.buffer.epochs import Epochs
-from edgegw.buffer.ledger import EventRow, Group, Ledger
+from edgegw.buffer.filtering import Filter, filtered
+from edgegw.buffer.groups import EventRow, Group
+from edgegw.buffer.ledger import Ledger
 from edgegw.buffer.rows import RowError, decode_event
 from edgegw.buffer.sealing import BODY_BYTES_MAX
 from edgegw.buffer.status import Unsent
 from edgegw.buffer.uplinks import Header, Uplink, check_given, headers_behind
+from edgegw.intervals import IntervalSet
 from edgegw.model import Batch, Event, Identity, Stream
 
 _log = logging.getLogger("edgegw.buffer")
@@ -22,13 +27,19 @@ EVENTS_A_BATCH = 200
 # Bodies beyond this are not even tried in one batch; events deflate to a quarter or less.
 _EVENT_BYTES_TRIED = 4 * BODY_BYTES_MAX
 _ENDLESS = 2**63 - 1
+# Of the last connections; one that was made so long ago that so many followed has ended.
+_BORDERS_MAX = 16
 
 
 class Outgoing:
     """All uplinks together. Each knows nothing of the others."""
 
-    def __init__(self, ledger: Ledger, uplinks: Sequence[Uplink]) -> None:
+    def __init__(self, ledger: Ledger, uplinks: Sequence[Uplink], filters: Mapping[str, Filter] = MappingProxyType({})) -> None:
         self.uplinks = {uplink.name: uplink for uplink in uplinks}
+        self.borders: deque[int] = deque(maxlen=_BORDERS_MAX)
+        """Numbers at which an uplink divides what is backlog from what is fresh: a block that reached across would be of neither."""
+        self._filters = filters
+        self._handed: dict[tuple[int, int], IntervalSet] = {}
         self._ledger = ledger
         self._epochs: Epochs = ledger.epochs
 
@@ -43,7 +54,21 @@ class Outgoing:
             events = self._next_events(connection, uplink, after, block[0].number - 1 if block else limit)
             if events is not None:
                 return events
-        return self._read_block(connection, *block) if block else None
+        return self._filtered(connection, name, self._read_block(connection, *block)) if block else None
+
+    def _filtered(self, connection: sqlite3.Connection, name: str, batch: Batch) -> Batch:
+        """Without the columns that the uplink does not want. A block that cannot be read goes as it is: the receiver refuses it by name."""
+        chosen = self._filters.get(name)
+        if chosen is None or batch.schema is None:
+            return batch
+        document = self.schema_document(connection, batch.schema)
+        try:
+            view = chosen.view(batch.schema, document or b"")
+            body, values = filtered(batch.body, batch.identity.first, view)
+        except (BlockError, KeyError, IndexError) as fault:
+            _log.error("block %d cannot be read: %s", batch.block_id, fault)
+            return batch
+        return Batch(batch.block_id, batch.identity, view.schema, body, values)
 
     def _first(self, connection: sqlite3.Connection, uplink: Uplink, stream: int, after: int, up_to: int) -> Iterator[tuple[Header, int]]:
         """The first block of the stream that the uplink's receipts do not cover, if there is one."""
@@ -54,6 +79,7 @@ class Outgoing:
 
     def _read_block(self, connection: sqlite3.Connection, header: Header, stream: int) -> Batch:
         schema, body = connection.execute("SELECT schema, body FROM block WHERE block_id = ?", (header.number,)).fetchone()
+        self._handed.setdefault((header.epoch, stream), IntervalSet()).add(header.first, header.last)
         return Batch(header.number, self._identity(header.epoch, stream, header.first, header.last), schema, body, header.values)
 
     def _next_events(self, connection: sqlite3.Connection, uplink: Uplink, after: int, up_to: int) -> Batch | None:
@@ -93,11 +119,25 @@ class Outgoing:
             else:
                 question, keys = "SELECT max(block_id) FROM block WHERE stream = ?", (stream,)
             newest.append(connection.execute(question, keys).fetchone()[0] or 0)
+        self.borders.append(max(newest))
         return max(newest)
 
     def schema_document(self, connection: sqlite3.Connection, schema: bytes) -> bytes | None:
         found = connection.execute("SELECT document FROM schema WHERE hash = ?", (schema,)).fetchone()
-        return found[0] if found else None
+        return found[0] if found else self.filtered_document(schema)
+
+    def filtered_document(self, schema: bytes) -> bytes | None:
+        """Of a schema that only uplinks with a filter know."""
+        return next((document for chosen in self._filters.values() if (document := chosen.document(schema))), None)
+
+    def filter_volatile(self, name: str, batch: Batch | None) -> Batch | None:
+        """What is sent from memory, for this uplink."""
+        chosen = self._filters.get(name)
+        if batch is None or chosen is None or batch.schema is None:
+            return batch
+        view = chosen.view(batch.schema, self._ledger.document)
+        body, values = filtered(batch.body, batch.identity.first, view, stored=False)
+        return Batch(batch.block_id, batch.identity, view.schema, body, values)
 
     def epoch_id(self, number: int) -> int:
         if number not in self._epochs.rows:
@@ -156,6 +196,11 @@ class Outgoing:
         for uplink in self.uplinks.values():
             uplink.discount(connection, stream, headers)
 
+    def joined(self, connection: sqlite3.Connection, stream: int, parts: Sequence[Header], header: Header) -> None:
+        for uplink in self.uplinks.values():
+            uplink.joined(stream, parts, header)
+        self.settle(connection)
+
     def recount(self, connection: sqlite3.Connection) -> None:
         for uplink in self.uplinks.values():
             uplink.recount(connection)
@@ -165,6 +210,17 @@ class Outgoing:
 
     def is_confirmed(self, stream: int, header: Header) -> bool:
         return all(uplink.covers(stream, header) for uplink in self.uplinks.values())
+
+    def is_handed_out(self, stream: int, header: Header) -> bool:
+        """Whether an uplink was given a part of it in this start, or its cloud has it."""
+        handed = self._handed.get((header.epoch, stream))
+        given = handed is not None and handed.missing(header.first, header.last) != [(header.first, header.last)]
+        return given or any(uplink.covers(stream, header) for uplink in self.uplinks.values())
+
+    @property
+    def synced_number(self) -> int:
+        """Events up to this number are on the disk for good."""
+        return self._ledger.synced_number
 
     def confirmed_by_all(self, stream: int) -> int:
         """Up to this number nobody waits for anything of the stream."""

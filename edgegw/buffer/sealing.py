@@ -26,11 +26,11 @@ class Sealed(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def seal(schema: bytes, first_seq: int, readings: Sequence[Reading]) -> list[Sealed]:
+def seal(schema: bytes, first_seq: int, readings: Sequence[Reading], *, stored: bool = True) -> list[Sealed]:
     """Readings of consecutive sequences of one epoch and stream to blocks."""
     blocks: list[Sealed] = []
     for run in _runs(readings):
-        blocks.extend(_seal_run(schema, first_seq, run))
+        blocks.extend(_seal_run(schema, first_seq, run, stored=stored))
         first_seq += len(run)
     return blocks
 
@@ -51,11 +51,11 @@ def _runs(readings: Sequence[Reading]) -> Iterator[Sequence[Reading]]:
         yield readings[start:]
 
 
-def _seal_run(schema: bytes, first_seq: int, run: Sequence[Reading]) -> list[Sealed]:
-    body = encode_block(schema, run)
+def _seal_run(schema: bytes, first_seq: int, run: Sequence[Reading], *, stored: bool) -> list[Sealed]:
+    body = encode_block(schema, run, stored=stored)
     if len(body) > BODY_BYTES_MAX and len(run) > 1:
         half = len(run) // 2
-        return _seal_run(schema, first_seq, run[:half]) + _seal_run(schema, first_seq + half, run[half:])
+        return _seal_run(schema, first_seq, run[:half], stored=stored) + _seal_run(schema, first_seq + half, run[half:], stored=stored)
     values = sum(len(reading.values) for reading in run)
     return [Sealed(first_seq, first_seq + len(run) - 1, run[0].read_at_ms, run[-1].read_at_ms, values, body)]
 

@@ -44,3 +44,8 @@ class BufferStatus(msgspec.Struct, frozen=True):
     dropped_readings: int
     """By a full queue or a full file, since the start; each stands in a loss event."""
     unsent: dict[str, Unsent]
+    disk_tight: bool
+    """Others have filled the disk: the file does not grow."""
+    written_bytes_a_day: int
+    """At the present rate; 0 in the first quarter of an hour."""
+    syncs_a_day: int

@@ -22,17 +22,22 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from edgegw.buffer import losses
+from edgegw.buffer.adopting import Adopted, Adoption
 from edgegw.buffer.database import FILE_NAME, Opened, checkpoint, file_bytes, is_damage, open_database
 from edgegw.buffer.epochs import Previous, load_epochs
+from edgegw.buffer.filtering import Filter
 from edgegw.buffer.instance import InstanceLock
 from edgegw.buffer.intake import Intake, Package
 from edgegw.buffer.ledger import Ledger, load_ledger, schema_of
 from edgegw.buffer.limits import Limits, limits_of
 from edgegw.buffer.outgoing import Outgoing
+from edgegw.buffer.retention import Ages
 from edgegw.buffer.rows import encode_event
+from edgegw.buffer.space import Space
 from edgegw.buffer.status import BufferStatus, Unsent
 from edgegw.buffer.transactions import Parts
 from edgegw.buffer.uplinks import load_uplink
+from edgegw.buffer.wear import Meter
 from edgegw.buffer.windows import Windows
 from edgegw.buffer.writer import Writer
 from edgegw.clock import Clock
@@ -47,6 +52,7 @@ CLOSE_S_MAX = 5.0
 
 _NOTHING: Mapping[str, bytes | None] = MappingProxyType({})
 T = TypeVar("T")
+OutgoingOf = Callable[[sqlite3.Connection, Ledger], Outgoing]
 
 
 class Buffer:
@@ -76,15 +82,23 @@ class Buffer:
         sources: Sequence[Source],
         uplinks: Sequence[str],
         on_synced: Callable[[frozenset[int]], None],
+        filters: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> Buffer:
         """Blocking; before the loop runs. Raises EdgegwError: E-RUN-SECOND, E-STORE-NEWER, E-STORE-OPEN."""
+
+        def outgoing_of(connection: sqlite3.Connection, ledger: Ledger) -> Outgoing:
+            chosen = {name: Filter(patterns) for name, patterns in filters.items() if patterns}
+            return Outgoing(ledger, [load_uplink(connection, name) for name in uplinks], chosen)
+
         path = directory / FILE_NAME
         lock = InstanceLock(directory)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock.acquire()
             limits = limits_of(directory, settings.max_size_mib)
-            opened, ledger, outgoing = _load(path, limits, clock, sources, uplinks)
+            space = Space(directory, limits)
+            space.look(may_make=False)
+            opened, ledger, outgoing = _load(path, limits, clock, sources, outgoing_of)
         except (OSError, sqlite3.Error) as fault:
             lock.release()
             raise EdgegwError("E-STORE-OPEN", f"cannot use the store {path}: {fault}", f"df -h {directory}; ls -ld {directory}", EXIT_STORE) from fault
@@ -92,7 +106,20 @@ class Buffer:
             lock.release()
             raise
         windows = Windows(settings.window_idle_s)
-        writer = Writer(path, Parts(clock, Intake(settings.queue_readings_max), ledger, outgoing, windows, limits, on_synced))
+        writer = Writer(
+            path,
+            Parts(
+                clock,
+                Intake(settings.queue_readings_max),
+                ledger,
+                outgoing,
+                windows,
+                space,
+                _ages_of(settings),
+                Meter(settings.written_mb_a_day_max * 1_000_000, monotonic()),
+                on_synced,
+            ),
+        )
         buffer = cls(path, lock, opened.set_aside, sources, writer)
         writer.start(opened.connection)
         return buffer
@@ -118,6 +145,12 @@ class Buffer:
         self._writer.parts.windows.seal_soon(monotonic(), delay_ms / 1000)
         self._intake.wake()
 
+    def correct_clock(self) -> None:
+        """The wall clock was set for the first time in this start: what was read before gets the time that is known now (docs/buffer.md)."""
+        clock = self._writer.parts.clock
+        self._writer.transactions.correct_clock(clock.offset_ms, clock.mono_ms())
+        self._intake.wake()
+
     def states(self, prefix: str = "") -> dict[str, bytes]:
         """What the rules left at their last commit. For the start, before anything is accepted."""
         return {key: value for key, value in self._writer.parts.ledger.states.items() if key.startswith(prefix)}
@@ -127,23 +160,31 @@ class Buffer:
         """Monotonic ms of the clock at which the writer's thread was last alive. A disk that stalls it is no fault of the daemon; a thread that ended is."""
         return self._writer.parts.clock.mono_ms() if self._writer.is_alive else self._writer.turned_ms
 
+    @property
+    def trouble(self) -> str:
+        """What keeps the disk from taking anything, when it did not pass at the first try; else empty."""
+        return self._writer.trouble
+
     def status(self) -> BufferStatus:
         writer = self._writer
         queue_values, queue_events = self._intake.waiting()
-        tail, counts = writer.tail, writer.transactions.counts
+        tail, counts, wear = writer.tail, writer.transactions.counts, writer.parts.meter.wear()
         return BufferStatus(
             epoch=f"{self.epoch:016x}",
             writing=not writer.fault,
             last_error=writer.fault,
             file_bytes=file_bytes(self._path),
-            bytes_max=writer.parts.limits.bytes_max,
+            bytes_max=writer.parts.space.limits.bytes_max,
             queue_readings=self._intake.readings,
             tail_readings=tail.readings,
             commits=counts.commits,
             syncs=counts.syncs,
             blocks=counts.blocks,
-            dropped_readings=self._intake.dropped_total + counts.lost_readings,
+            dropped_readings=self._intake.dropped_total + counts.lost_readings + writer.transactions.ring.lost_readings,
             unsent={name: _with_waiting(unsent, tail.values + queue_values, queue_events) for name, unsent in writer.unsent.items()},
+            disk_tight=writer.parts.space.is_tight,
+            written_bytes_a_day=wear.written_bytes_a_day,
+            syncs_a_day=wear.syncs_a_day,
         )
 
     def close(self) -> None:
@@ -158,10 +199,16 @@ class Buffer:
     # -- for the uplink (edgegw.uplink.outbox.Outbox)
 
     async def next_batch(self, uplink: str, streams: Sequence[int], after: int, up_to: int | None = None) -> Batch | None:
-        return await self._ask(lambda connection: self._outgoing.next_batch(connection, uplink, streams, after, up_to), lambda: None)
+        def of_ring() -> Batch | None:
+            return self._outgoing.filter_volatile(uplink, self._writer.transactions.ring.next_batch(streams, after, up_to))
+
+        def of_file(connection: sqlite3.Connection) -> Batch | None:
+            return self._outgoing.next_batch(connection, uplink, streams, after, up_to) or of_ring()
+
+        return await self._ask(of_file, of_ring, of_ring)
 
     async def newest_block_id(self, streams: Sequence[int]) -> int:
-        return await self._ask(lambda connection: self._outgoing.newest(connection, streams), lambda: 0)
+        return await self._ask(lambda connection: self._outgoing.newest(connection, streams), lambda: 0, lambda: 0)
 
     async def receipt(self, uplink: str, intervals: Sequence[Identity]) -> int:
         return await self._ask(lambda _: self._outgoing.receipt(uplink, intervals), lambda: self._outgoing.receipt(uplink, intervals))
@@ -175,10 +222,23 @@ class Buffer:
         await self._ask(lambda _: None, lambda: None)
 
     async def schema_document(self, schema: bytes) -> bytes | None:
-        return await self._ask(lambda connection: self._outgoing.schema_document(connection, schema), lambda: None)
+        def of_ring() -> bytes | None:
+            ledger = self._writer.parts.ledger
+            return ledger.document if schema == ledger.current.schema else self._outgoing.filtered_document(schema)
 
-    async def _ask(self, work: Callable[[sqlite3.Connection], T], offline: Callable[[], T]) -> T:
-        return await asyncio.wrap_future(self._intake.ask(work, offline))
+        return await self._ask(lambda connection: self._outgoing.schema_document(connection, schema), of_ring, of_ring)
+
+    # -- for what comes from a damaged file (recovery.py)
+
+    async def adopt(self, adoption: Adoption) -> Adopted | None:
+        """Salvaged rows under the identities that they have; None while there is no file to write."""
+        return await self._ask(lambda connection: self._writer.transactions.adopt(connection, adoption), lambda: None)
+
+    def has_uplink(self, name: str) -> bool:
+        return name in self._outgoing.uplinks
+
+    async def _ask(self, work: Callable[[sqlite3.Connection], T], offline: Callable[[], T], stalled: Callable[[], T] | None = None) -> T:
+        return await asyncio.wrap_future(self._intake.ask(work, offline, stalled))
 
     def _check(self, reading: Reading) -> None:
         """What is stored must open again: a row of another width or a hole without a quality would not."""
@@ -191,27 +251,31 @@ class Buffer:
                     raise ValueError(f"{source.device}: value {position} of source {source.source_id} and its quality contradict each other")
 
 
-def _load(path: Path, limits: Limits, clock: Clock, sources: Sequence[Source], uplinks: Sequence[str]) -> tuple[Opened, Ledger, Outgoing]:
+def _ages_of(settings: Store) -> Ages:
+    return Ages(settings.keep_readings_days, settings.keep_records_days, settings.keep_events_days)
+
+
+def _load(path: Path, limits: Limits, clock: Clock, sources: Sequence[Source], outgoing_of: OutgoingOf) -> tuple[Opened, Ledger, Outgoing]:
     """What the file says. A file whose check found nothing in the time it had can still turn out to be damaged here."""
     opened = open_database(path, limits)
     try:
-        return opened, *_read(opened.connection, clock, sources, uplinks)
+        return opened, *_read(opened.connection, clock, sources, outgoing_of)
     except sqlite3.Error as error:
         opened.connection.close()
         if not is_damage(error):
             raise
         opened = open_database(path, limits, condemned=str(error))
-        return opened, *_read(opened.connection, clock, sources, uplinks)
+        return opened, *_read(opened.connection, clock, sources, outgoing_of)
 
 
-def _read(connection: sqlite3.Connection, clock: Clock, sources: Sequence[Source], uplinks: Sequence[str]) -> tuple[Ledger, Outgoing]:
+def _read(connection: sqlite3.Connection, clock: Clock, sources: Sequence[Source], outgoing_of: OutgoingOf) -> tuple[Ledger, Outgoing]:
     epochs = load_epochs(connection)
-    ledger = load_ledger(connection, epochs, epochs.begin(schema_of(sources), clock.wall_ms()), sources)
+    ledger = load_ledger(connection, epochs, epochs.begin(schema_of(sources), clock.wall_ms(), clock.boot_ms), sources)
     # A killed process may have left commits that no sync followed. On a full disk this fails, and they wait for the first sync.
     with suppress(sqlite3.OperationalError):
         checkpoint(connection)
         ledger.all_is_synced()
-    return ledger, Outgoing(ledger, [load_uplink(connection, name) for name in uplinks])
+    return ledger, outgoing_of(connection, ledger)
 
 
 def _with_waiting(unsent: Unsent, values: int, events: int) -> Unsent:

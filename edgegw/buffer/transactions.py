@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
 from edgegw.buffer import losses
-from edgegw.buffer.blocks import Lost, seal_held, seal_leftovers
-from edgegw.buffer.database import checkpoint, transaction
+from edgegw.buffer.adopting import Adopted, Adoption
+from edgegw.buffer.blocks import Lost, header_of, seal_held, seal_leftovers
+from edgegw.buffer.correction import Correction
+from edgegw.buffer.database import DamagedError, check_pages, checkpoint, transaction
 from edgegw.buffer.epochs import forget_empty
+from edgegw.buffer.groups import Group, Removed
 from edgegw.buffer.intake import Intake, Package
-from edgegw.buffer.ledger import Group, Ledger
-from edgegw.buffer.limits import Limits
+from edgegw.buffer.joining import AGAIN_S, LOOK_S, Joining
+from edgegw.buffer.ledger import Ledger
 from edgegw.buffer.outgoing import Outgoing
-from edgegw.buffer.retention import Removal, is_short, next_removal, remove
+from edgegw.buffer.retention import Ages, Removal, next_aged, next_removal, remove
+from edgegw.buffer.ring import Ring
+from edgegw.buffer.space import Space
+from edgegw.buffer.wear import Meter
 from edgegw.buffer.windows import Windows
 from edgegw.clock import Clock
-from edgegw.model import Event, Stream
+from edgegw.model import ClockTrust, Event, Stream
 
 _log = logging.getLogger("edgegw.buffer")
 
@@ -36,6 +43,9 @@ _BYTES_A_VALUE = 9
 _COMMIT_BYTES_LOOKED_AT = 64 * 1024
 # Steps of making room at one time: the loop ends long before, unless next to nothing of the file may go.
 _REMOVALS_AT_ONCE = 64
+_CHECK_EVERY_S = 86_400.0
+# Ages are in days: a look a minute keeps up with what a minute brings.
+_AGED_LOOK_S = 60.0
 
 
 class Parts(NamedTuple):
@@ -46,7 +56,9 @@ class Parts(NamedTuple):
     ledger: Ledger
     outgoing: Outgoing
     windows: Windows
-    limits: Limits
+    space: Space
+    ages: Ages
+    meter: Meter
     on_synced: Callable[[frozenset[int]], None]
 
 
@@ -56,7 +68,11 @@ class Counts(msgspec.Struct):
     commits: int = 0
     syncs: int = 0
     blocks: int = 0
+    joined: int = 0
+    """Small blocks that are part of a larger one now."""
     lost_readings: int = 0
+    thinned_readings: int = 0
+    """Of the lost ones: what stands for them is in stream 5."""
 
 
 class Transactions:
@@ -69,34 +85,52 @@ class Transactions:
         self._ledger = parts.ledger
         self._outgoing = parts.outgoing
         self._windows = parts.windows
-        self._limits = parts.limits
+        self._space = parts.space
+        self._ages = parts.ages
         self._on_synced = parts.on_synced
         self._last_sync_s = 0.0
+        self.ring = Ring(parts.intake, parts.ledger, parts.outgoing, parts.windows, self._tell)
+        self._joining = Joining()
+        self._known_clock: tuple[int, int] | None = None
+        self._correction: Correction | None = None
+        self._join_s = self._aged_s = 0.0
+        self._check_s = monotonic() + _CHECK_EVERY_S  # it was checked when it was opened
 
     # -- commit, sync, seal
 
     def commit(self, connection: sqlite3.Connection, now_s: float, *, sync: bool) -> None:
         """Whatever waits in the queue; then, if that was synced, whatever is to be sealed."""
         packages = self._intake.take()
+        lost = self.ring.take_lost()
+        if lost:
+            packages.append(_package([losses.range_lost(self._clock, one, losses.QUEUE_FULL) for one in lost]))
         dropped = self._intake.take_dropped(now_s)
         if dropped is not None:
             packages.append(_package([losses.queue_lost(self._clock, self._ledger.current.epoch, dropped)]))
         coming_bytes = _BYTES_A_VALUE * sum(len(reading.values) for package in packages for reading in package.readings)
         if coming_bytes > _COMMIT_BYTES_LOOKED_AT:
             self._make_room(connection, coming_bytes)
-        group = self._ledger.take(packages)
-        if packages:
-            self._windows.committed(min(package.at_s for package in packages), sum(row.values for row in group.tails))
+        self._ledger.take(packages)
+        groups = self._ledger.unwritten()
+        if groups:
+            oldest_s = min((package.at_s for package in packages), default=now_s)
+            self._windows.committed(oldest_s, sum(row.values for group in groups for row in group.tails))
         # When no sync was made for a second, one would be due within the next: made at once it is one commit instead of two.
-        sync = sync or group.is_urgent or now_s >= self._windows.sync_at_s() or (bool(group) and now_s - self._last_sync_s >= 1.0)
+        urgent = any(group.is_urgent for group in groups) or (bool(groups) and now_s - self._last_sync_s >= 1.0)
+        sync = sync or urgent or now_s >= self._windows.sync_at_s()
         with transaction(connection, sync=sync):
-            self._ledger.write(connection, group)
+            for group in groups:
+                self._ledger.write(connection, group)
+            drops = self._ledger.write_drops(connection) if lost else []
             self._outgoing.flush(connection)
             if sync:
                 self._ledger.mark_synced(connection)
+        self._ledger.written(groups)
+        self._ledger.forget_drops(drops)
         self._outgoing.flushed()
         self.counts.commits += 1
-        self._outgoing.count_events(group)
+        for group in groups:
+            self._outgoing.count_events(group)
         if sync:
             self._synced(now_s)
             self.seal(connection, everything=self._windows.seal_with_sync(now_s))
@@ -105,18 +139,82 @@ class Transactions:
         """Energy with every sync, the rest when its window ends. The rows are synced already, so this transaction need not be."""
         streams = [stream for stream in sorted(self._ledger.held) if everything or stream == Stream.ENERGY]
         if streams:
-            self._make_room(connection, self._ledger.held_bytes(streams))
+            # First: it may take long, and the ring may give up rows meanwhile.
+            self._make_room(connection, self._ledger.held_bytes())
+        rows_of = {stream: rows for stream in streams if (rows := self._ledger.synced_rows(stream))}
+        if rows_of:
             with transaction(connection, sync=False):
-                made = seal_held(connection, self._ledger, streams)
-            for stream in streams:
-                del self._ledger.held[stream]
+                made = seal_held(connection, self._ledger, rows_of)
+            for stream, rows in rows_of.items():
+                self._ledger.sealed(stream, rows)
             for stream, header in made:
                 self._outgoing.count(stream, header)
             self.counts.commits += 1
             self.counts.blocks += len(made)
             self._tell(stream for stream, _ in made)
-        if streams and not self._ledger.held:
+        if rows_of and not self._ledger.held:
             self._windows.sealed(everything=everything)
+
+    def tidy(self, connection: sqlite3.Connection, now_s: float) -> None:
+        """Small work between commits, a step at a time: joins small blocks, lets go what is older than its class is kept."""
+        if now_s >= self._check_s:
+            # A damaged page in the middle shows by itself only when it is read, perhaps months later.
+            self._check_s = now_s + _CHECK_EVERY_S
+            fault = check_pages(connection)
+            if fault is not None:
+                raise DamagedError(fault)
+        if now_s >= self._join_s:
+            self._join_s = now_s + (AGAIN_S if self._join_some(connection) else LOOK_S)
+        if self._known_clock is not None:
+            self._correct_some(connection)
+        if now_s >= self._aged_s:
+            found = self._clock.trust is ClockTrust.SYNCHRONISED and next_aged(connection, self._outgoing, self._ages, self._clock.wall_ms())
+            self._aged_s = now_s + (AGAIN_S if found else _AGED_LOOK_S)
+            if found:
+                self._remove(connection, found)
+
+    def correct_clock(self, offset_ms: int, until_ms: int) -> None:
+        """From any thread."""
+        self._known_clock = (offset_ms, until_ms)
+
+    @property
+    def is_correcting(self) -> bool:
+        return self._known_clock is not None
+
+    def _correct_some(self, connection: sqlite3.Connection) -> None:
+        assert self._known_clock is not None
+        if self._correction is None:
+            self._correction = Correction(self._ledger, self._outgoing, *self._known_clock)
+        with transaction(connection, sync=False):
+            more = self._correction.step(connection)
+        self.counts.commits += 1
+        if not more:
+            events, states = self._correction.finish(connection, self._clock)
+            self._known_clock = self._correction = None
+            self.raise_events(events, states)
+
+    def _join_some(self, connection: sqlite3.Connection) -> bool:
+        plan = self._joining.next_join(connection, self._outgoing.borders)
+        if plan is None:
+            return False
+        with transaction(connection, sync=False):
+            joined = plan.write(connection)
+        self.counts.commits += 1
+        self.counts.joined += len(joined.parts)
+        self._outgoing.joined(connection, joined.stream, joined.parts, joined.header)
+        return True
+
+    def adopt(self, connection: sqlite3.Connection, adoption: Adoption) -> Adopted:
+        """What was salvaged from a damaged file, a portion in one transaction."""
+        self._make_room(connection, adoption.size_bytes)
+        with transaction(connection, sync=True):
+            adopted = adoption.write(connection, self._ledger, self._outgoing)
+            self._ledger.mark_synced(connection)
+        self.counts.commits += 1
+        for stream, header in adopted.headers:
+            self._outgoing.count(stream, header)
+        self._tell(stream for stream, _ in adopted.headers)
+        return adopted
 
     def _synced(self, now_s: float) -> None:
         self.counts.syncs += 1
@@ -144,15 +242,19 @@ class Transactions:
         After a fault only an emptied log counts as synced: the disk has taken the file itself then.
         """
         self._outgoing.settle(connection)
+        self._joining, self._correction = Joining(), None  # begun anew: what they had read may have changed
         with transaction(connection, sync=True):
-            self._ledger.write_all(connection)
+            groups = self._ledger.write_all(connection)
             self._outgoing.write_all(connection)
             forget_empty(connection, self._ledger.epochs)  # last: memory knows them until the next start, and wrote them again
             self._ledger.mark_synced(connection)
         if after_fault:
             checkpoint(connection)
+        self._ledger.written(groups)
         self._outgoing.flushed()
         self.counts.commits += 1
+        if self._ledger.held:
+            self._windows.committed(monotonic(), sum(row.values for rows in self._ledger.held.values() for row in rows))
         self._synced(monotonic())
         self._seal_leftovers(connection)
         self._outgoing.recount(connection)
@@ -171,25 +273,25 @@ class Transactions:
         if lost:
             self.raise_events([losses.range_lost(self._clock, one, losses.DAMAGED) for one in lost])
 
-    def raise_events(self, events: Sequence[Event]) -> None:
+    def raise_events(self, events: Sequence[Event], states: Mapping[str, bytes | None] = MappingProxyType({})) -> None:
         """Events of the store's own, on the way of all others."""
         with suppress(RuntimeError):  # the end has begun: nobody takes them any more
-            self._intake.put(_package(events), urgent=True)
+            self._intake.put(Package((), events, states, monotonic()), urgent=True)
 
     # -- room
 
     def _make_room(self, connection: sqlite3.Connection, coming_bytes: int) -> None:
         for _ in range(_REMOVALS_AT_ONCE):
-            if not is_short(connection, self._limits, coming_bytes) or not self._remove_some(connection):
+            if not self._space.is_short(connection, coming_bytes) or not self._remove_some(connection):
                 return
             if self._ledger.synced():
-                self._tell((Stream.EVENT,))
+                self._tell((Stream.EVENT, Stream.THINNED))
 
     def make_first_room(self, connection: sqlite3.Connection, *, was_full: bool) -> None:
         """Before `write_all`: one step. The loss events of an earlier attempt that failed come first, they carry their removal with them."""
         if self._ledger.has_unsynced_removal:
             return
-        if is_short(connection, self._limits, self._ledger.held_bytes()):
+        if self._space.is_short(connection, self._ledger.held_bytes()):
             self._remove_some(connection)
         elif was_full:
             # More is needed than we know of, or the disk is full of what is not ours: nothing is lost for a guess.
@@ -197,27 +299,37 @@ class Transactions:
 
     def _remove_some(self, connection: sqlite3.Connection, *, without_loss: bool = False) -> bool:
         removal = next_removal(connection, self._outgoing, without_loss=without_loss)
-        if removal is None:
-            return False
+        if removal is not None:
+            self._remove(connection, removal)
+        return removal is not None
+
+    def _remove(self, connection: sqlite3.Connection, removal: Removal) -> None:
         group = self._removal_group(removal)
         with transaction(connection, sync=bool(group)):
             remove(connection, removal)
             if group:
                 self._ledger.write(connection, group)
                 self._ledger.mark_synced(connection)
+        self._ledger.written((group,))
         self.counts.commits += 1
         self._outgoing.discount(connection, removal.stream, removal.headers)
         self._outgoing.count_events(group)
-        return True
+        for row in group.blocks:
+            self._outgoing.count(row.stream, header_of(self._ledger.current.number, row))
 
     def _removal_group(self, removal: Removal) -> Group:
-        """The loss events of a removal, tied to it."""
+        """The loss events of a removal and what was thinned, tied to it."""
         if not removal.lost:
             return Group([], [], {})
-        self.counts.lost_readings += sum(lost.last - lost.first + 1 for lost in removal.lost)
-        _log.warning("the buffer is full: %d blocks that nobody confirmed were removed, a loss event tells which", len(removal.headers))
-        events = [losses.range_lost(self._clock, lost, losses.BUFFER_FULL) for lost in removal.lost]
-        return self._ledger.take([_package(events)], removed=tuple(header.number for header in removal.headers))
+        count = sum(lost.last - lost.first + 1 for lost in removal.lost)
+        self.counts.lost_readings += count
+        self.counts.thinned_readings += count if removal.thinned else 0
+        done = "thinned" if removal.thinned else "removed"
+        _log.warning("the buffer is full: %d blocks or events that nobody confirmed were %s, a loss event tells which", len(removal.headers), done)
+        rows = [row for thinned in removal.thinned for row in self._ledger.thinned_rows(thinned.schema, thinned.readings)]
+        documents = tuple((thinned.schema, thinned.document) for thinned in removal.thinned)
+        removed = Removed(tuple(header.number for header in removal.headers), removal.stream == Stream.EVENT, tuple(rows), documents)
+        return self._ledger.take([_package([losses.range_lost(self._clock, lost, removal.reason) for lost in removal.lost])], removed)
 
 
 def _package(events: Sequence[Event]) -> Package:

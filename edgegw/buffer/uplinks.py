@@ -76,6 +76,12 @@ class Uplink:
         self._moved.add(stream)
         self.settle(connection)
 
+    def joined(self, stream: int, parts: Sequence[Header], header: Header) -> None:
+        """One block stands for several now: behind the mark as a whole, or before it."""
+        if self.mark(stream) < header.number:
+            self.unsent[stream] += sum(part.values for part in parts if part.number <= self.mark(stream))
+        self._moved.add(stream)
+
     @property
     def is_dirty(self) -> bool:
         return bool(self._dirty or self._moved or self._forgotten)

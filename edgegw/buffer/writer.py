@@ -15,6 +15,7 @@ from pathlib import Path
 from time import monotonic
 
 from edgegw.buffer.database import checkpoint, is_damage, open_database
+from edgegw.buffer.ring import STALL_S, TOLD_ANYWAY_S
 from edgegw.buffer.status import Tail, Unsent
 from edgegw.buffer.transactions import Parts, Transactions
 from edgegw.errors import EdgegwError
@@ -28,6 +29,8 @@ RETRY_S = 3.0
 TURN_S_MAX = 1.0
 # Receipts that nothing else brings to the file are written after this time; losing them costs one resend.
 _RECEIPTS_AFTER_S = 1.0
+# While the disk fails or stalls, what is accepted is looked after this often: an alarm is told within half a second.
+_RING_TURN_S = 0.1
 
 
 class RemovedError(sqlite3.OperationalError):
@@ -56,21 +59,28 @@ class Writer:
         self._file_id: tuple[int, int] | None = None
         self._retry_s = math.inf
         self._receipts_s = math.inf
+        self._failures = 0
+        self._busy_s = math.inf
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="edgegw-writer", daemon=True)
+        self._stand_in = threading.Thread(target=self._stand_by, name="edgegw-stand-in", daemon=True)
 
     def start(self, connection: sqlite3.Connection) -> None:
         """The first transaction of this start, then the thread. A disk that refuses it does not prevent the start."""
         self._connection = connection
         self._file_id = _file_id(self._path)
+        self.parts.space.opened(connection)
         try:
             self.transactions.write_all(connection, after_fault=False)
         except sqlite3.Error as error:
             self._fail(error)
         self._publish()
         self._thread.start()
+        self._stand_in.start()
 
     def join(self, timeout_s: float) -> bool:
         self._thread.join(timeout_s)
+        self._stopped.set()
         return not self._thread.is_alive()
 
     @property
@@ -78,15 +88,26 @@ class Writer:
         """False before `start`, after `join`, and when a mistake of ours ended the thread."""
         return self._thread.is_alive()
 
+    @property
+    def trouble(self) -> str:
+        """What keeps the disk from taking anything, once it lasts; from any thread."""
+        stalled_s = monotonic() - self._busy_s
+        if stalled_s >= STALL_S:
+            return f"a write has been waiting for {stalled_s:.0f} s"
+        return self.fault if self._failures > 1 else ""
+
     def _run(self) -> None:
         try:
             while not self._intake.stopping:
                 self._intake.wait(self._wake_s(), for_packages=not self.fault)
                 self.turned_ms = self.parts.clock.mono_ms()
+                self._busy_s = monotonic()
                 self._turn()
+                self._busy_s = math.inf
             self._finish()
         finally:
             self._intake.stop()
+            self._stopped.set()
             self._answer()
             if self._connection is not None:
                 self._connection.close()
@@ -94,7 +115,9 @@ class Writer:
     def _wake_s(self) -> float:
         turn_s = monotonic() + TURN_S_MAX
         if self.fault:
-            return min(turn_s, self._retry_s)
+            return min(monotonic() + _RING_TURN_S, self._retry_s)
+        if self.transactions.is_correcting:
+            return 0.0  # step by step, commits between them
         return min(turn_s, self._windows.sync_at_s(), self._receipts_s)
 
     def _turn(self) -> None:
@@ -103,10 +126,27 @@ class Writer:
                 self._work(monotonic())
             elif monotonic() >= self._retry_s:
                 self._recover()
+            if self.fault:
+                self.transactions.ring.step(readings=True)
             self._answer()
         except (sqlite3.Error, OSError, EdgegwError) as error:
             self._fail(error)
+            self.transactions.ring.step(readings=True)
         self._publish()
+
+    def _stand_by(self) -> None:
+        """The second thread: while the disk holds the writer up, alarms are told and, if it lasts, readings are sent from memory."""
+        pause_s = TOLD_ANYWAY_S
+        while not self._stopped.wait(pause_s):
+            busy_s = monotonic() - self._busy_s
+            # Seldom while nothing is under way: each look costs as much as ten values.
+            pause_s = TOLD_ANYWAY_S if busy_s < 0 else _RING_TURN_S
+            if busy_s < TOLD_ANYWAY_S - _RING_TURN_S:
+                continue
+            self.transactions.ring.step(readings=busy_s >= STALL_S)
+            for job in self._intake.take_stalled_jobs():
+                if job.stalled is not None and job.answer.set_running_or_notify_cancel():
+                    job.answer.set_result(job.stalled())
 
     def _work(self, now_s: float) -> None:
         connection = self._sound()
@@ -120,6 +160,15 @@ class Writer:
         if sync or now_s >= self._receipts_s or self._intake.is_due(now_s):
             self.transactions.commit(connection, now_s, sync=sync)
             self._receipts_s = math.inf
+        if self.transactions.ring.is_used and self.transactions.ring.end():
+            self.transactions.tell_all()
+        if sync or self.transactions.is_correcting:
+            self.parts.space.look()
+            self.parts.space.bound_log(connection)
+            wear = self.parts.meter.look(now_s, self.transactions.counts.syncs)
+            if wear is not None:
+                self._tell({"state": "wear", "written_bytes_a_day": wear.written_bytes_a_day, "syncs_a_day": wear.syncs_a_day})
+            self.transactions.tidy(connection, now_s)
 
     def _sound(self) -> sqlite3.Connection:
         assert self._connection is not None, "there is a connection while nothing failed"
@@ -137,6 +186,7 @@ class Writer:
     def _fail(self, error: sqlite3.Error | OSError | EdgegwError) -> None:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         first = not self.fault
+        self._failures += 1
         self.fault = f"{name}: {error}"
         if first:
             _log.error("the store cannot be written (%s); readings wait in memory, tried again every %g s", self.fault, RETRY_S)
@@ -150,14 +200,16 @@ class Writer:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self.parts.space.look()
         # A full disk does not damage a file; all else may have.
-        opened = open_database(self._path, self.parts.limits, check=not self._is_full, condemned=self._damage)
+        opened = open_database(self._path, self.parts.space.limits, check=not self._is_full, condemned=self._damage)
         connection = self._connection = opened.connection
+        self.parts.space.opened(connection)
         self._damage = ""
         if opened.set_aside is not None:
-            self._tell_damage({"state": "damaged", "set_aside": opened.set_aside.name})
+            self._tell({"state": "damaged", "set_aside": opened.set_aside.name})
         elif self._is_removed:
-            self._tell_damage({"state": "removed"})
+            self._tell({"state": "removed"})
         self._is_removed = False
         self._file_id = _file_id(self._path)
         self._outgoing.recount(connection)
@@ -165,10 +217,11 @@ class Writer:
         self.transactions.make_first_room(connection, was_full=self._is_full)
         self.transactions.write_all(connection, after_fault=True)
         _log.warning("the store is written again (it was not: %s)", self.fault)
-        self.fault = ""
+        self.fault, self._failures = "", 0
+        self.transactions.ring.end()
         self.transactions.tell_all()
 
-    def _tell_damage(self, body: dict[str, object]) -> None:
+    def _tell(self, body: dict[str, object]) -> None:
         clock = self.parts.clock
         mono_ms = clock.mono_ms()
         self.transactions.raise_events([Event("store", clock.wall_ms(mono_ms), mono_ms, clock.trust, None, body)])

@@ -13,6 +13,9 @@ from edgegw.bus.transaction import Transactions
 from edgegw.clock import Clock
 from edgegw.model import Answer, Fault, Question
 
+# Follow-up frames of one answer: the longest answer of any protocol here has fewer; a device that always has more to say is at fault.
+FOLLOWS_MAX = 20
+
 
 class Asker:
     """Of one bus. One question at a time: the bus task's turn is what keeps it so."""
@@ -29,21 +32,33 @@ class Asker:
 
     async def ask_source(self, slot: Slot) -> list[Answer] | Heard | Fault | None:
         """All answers of the source, or the first fault; None when a question must not be asked yet."""
+        if not slot.planned.questions:
+            return Fault("timeout", "it is silent") if slot.link.silent else Fault("unresolved", "it did not say where these points are")
         holes = self._holes.of(slot.planned)
-        holes.forget_if_due(self._clock.mono_ms())
-        if holes.parts:
-            return await self._ask_parts(slot.link, holes)
+        if holes.division is not None:
+            holes.forget_if_due(self._clock.mono_ms())
+            if holes.parts:
+                return await self._ask_parts(slot.link, holes)
+        left = list(slot.planned.questions[::-1])
         answers: list[Answer] = []
-        for question in slot.planned.questions:
-            result = await self._ask_again_when_closed(slot.link, question)
-            if isinstance(result, Fault) and is_refusal(result) and holes.may_divide:
+        follows = 0
+        while left:
+            question = left.pop()
+            result = await self.ask_one(slot.link, question)
+            if not isinstance(result, Answer):
+                if result is None or not is_refusal(result) or not holes.may_divide:
+                    return result
                 holes.refuse_whole()
                 return await self._ask_parts(slot.link, holes) if holes.parts else result
-            if not isinstance(result, Answer):
-                return result
             answers.append(result)
-        holes.answered_whole()
-        self._holes.settle(holes, self._clock.mono_ms())
+            if question.follow is not None and (more := question.follow(result)) is not None:
+                left.append(more)
+                follows += 1
+                if follows > FOLLOWS_MAX:
+                    return Fault("noise", "it always has more to say")
+        if not holes.is_whole:
+            holes.answered_whole()
+            self._holes.settle(holes, self._clock.mono_ms())
         return answers
 
     async def _ask_parts(self, link: Link, holes: SourceHoles) -> Heard | Fault | None:
@@ -52,7 +67,7 @@ class Asker:
         refusal: Fault | None = None
         refusals = 0
         while refusals < REFUSALS_MAX and (part := next((part for part in holes.parts if part.pieces not in answers), None)):
-            result = await self._ask_again_when_closed(link, part.question)
+            result = await self.ask_one(link, part.question)
             if isinstance(result, Answer):
                 answers[part.pieces] = result
             elif isinstance(result, Fault) and is_refusal(result):
@@ -68,13 +83,17 @@ class Asker:
             self._holes.settle(holes, self._clock.mono_ms())
         return heard
 
-    async def _ask_again_when_closed(self, link: Link, question: Question) -> Answer | Fault | None:
-        result = await self._ask_when_allowed(link, question)
+    async def ask_one(self, link: Link, question: Question) -> Answer | Fault | None:
+        """One question, on a new connection where the server closed the old one; None when it must not be asked yet."""
+        if self._transactions.blocked_until_ns(question):
+            result = await self._ask_behind_resync(link, question)
+        else:
+            result = await self.ask(link, question, self.patience.wait_ms(link.plan.unit, question))
         if isinstance(result, Fault) and result.kind == "closed" and self._transactions.line.is_open:
-            result = await self._ask_when_allowed(link, question)
+            result = await self._ask_behind_resync(link, question)
         return result
 
-    async def _ask_when_allowed(self, link: Link, question: Question) -> Answer | Fault | None:
+    async def _ask_behind_resync(self, link: Link, question: Question) -> Answer | Fault | None:
         blocked = self._transactions.blocked_until_ns
         if blocked(question) and (fault := await self._resync(link, question)):
             return fault
@@ -91,12 +110,13 @@ class Asker:
 
     async def ask(self, link: Link, question: Question, timeout_ms: float) -> Answer | Fault:
         self.asking = True
-        result = await self._transactions.ask(question, timeout_ms, link.plan.unit, link.plan.gap_ms)
-        again = isinstance(result, Fault) and result.kind == "closed" and await self._keeper.open_again()
-        if again and not self._transactions.blocked_until_ns(question):  # Through a serial server the answer may still come, on the new connection.
-            result = await self._transactions.ask(question, timeout_ms, link.plan.unit, link.plan.gap_ms)
+        plan = link.plan
+        result = await self._transactions.ask(question, timeout_ms, plan.unit, plan.gap_ms)
+        is_new = isinstance(result, Fault) and result.kind == "closed" and await self._keeper.open_again()
+        if is_new and not self._transactions.blocked_until_ns(question):  # Through a serial server the answer may still come, on the new connection.
+            result = await self._transactions.ask(question, timeout_ms, plan.unit, plan.gap_ms)
         self.asking = False
-        self.patience.learn(question, result, link.plan.unit, self._statistics.unit(link.plan.unit))
+        self.patience.learn(question, result, plan.unit, self._statistics.unit(plan.unit))
         if isinstance(result, Answer) or result.exception_code is not None:
             self._keeper.answered()
         return result

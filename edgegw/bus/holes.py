@@ -80,6 +80,11 @@ class SourceHoles:
         return () if self.division is None else self.division.parts
 
     @property
+    def is_whole(self) -> bool:
+        """Nothing is refused, nothing is looked for, and that is told."""
+        return self.division is None and not self._searching and not self._told
+
+    @property
     def points(self) -> list[str]:
         """Names of the points that the device refuses while it answers others."""
         return [self.planned.source.points[position].name for position in self.division.holes] if self.division and self.parts else []
@@ -163,6 +168,15 @@ class HoleBook:
 
     def of(self, planned: PlannedSource) -> SourceHoles:
         return self._sources[planned.source.device, planned.source.group]
+
+    def resolve(self, device: str, sources: Sequence[PlannedSource]) -> None:
+        """The device said how its sources are read; what was learnt of another block says nothing of this one."""
+        for planned in sources:
+            before = self._sources[device, planned.source.group]
+            if (before.planned.block, before.planned.pieces) != (planned.block, planned.pieces):
+                self._sources[device, planned.source.group] = SourceHoles(planned, before.plan, before.key)
+            else:
+                before.planned = planned
 
     def refused_points(self) -> dict[str, list[str]]:
         """Device to the points that it refuses while it answers others."""

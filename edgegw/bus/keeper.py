@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from edgegw.bus.line import CLOSE_TIMEOUT_S, OPEN_TIMEOUT_S, Line
 from edgegw.bus.port import LineError
 from edgegw.bus.statistics import BusStatistics
+from edgegw.bus.trace import CLOSED, NOT_OPENED, OPENED
 from edgegw.clock import Clock
 
 _log = logging.getLogger("edgegw.bus")
@@ -33,6 +35,7 @@ class LineKeeper:
         self._statistics = statistics
         self._connect_delay_ms = connect_delay_ms
         self._worked = False
+        line.on_closed = lambda why: self._note(CLOSED, why)
 
     def answered(self) -> None:
         """An answer came on the open line."""
@@ -65,6 +68,7 @@ class LineKeeper:
         # Holds until an answer comes: a server that accepts and closes is not connected to in a tight loop.
         self.retry_ms = now_ms + REOPEN_MS_MIN
         self._statistics.opened += 1
+        self._note(OPENED, "" if self.down_since_ms is None else f"after {(self._clock.mono_ms() - self.down_since_ms) / 1000:.0f} s")
         self._tell_up()
         return True
 
@@ -74,13 +78,20 @@ class LineKeeper:
 
     async def renew(self) -> None:
         """Closes a line on which nobody answers: half-open connections look like that. The next turn opens it."""
-        await self.line.close()
+        await self.line.close("nobody answers on it; it is made new")
 
     async def _settle(self) -> None:
         if self._connect_delay_ms:
             await asyncio.sleep(self._connect_delay_ms / 1000 / self._clock.speed)
 
+    def _note(self, kind: str, words: str) -> None:
+        """For the trace, where people look for what happened between two frames."""
+        self._statistics.trace.line(time.monotonic_ns(), kind, words)
+
     def _tell_down(self, fault: LineError, now_ms: int) -> None:
+        # Once for each reason: it is tried every few seconds, and the frames from before are worth more.
+        if self.fault is None or self.fault.text != fault.text:
+            self._note(NOT_OPENED, fault.text)
         self.fault = fault
         if self.down_since_ms is None:
             self.down_since_ms = now_ms

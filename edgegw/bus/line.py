@@ -15,9 +15,11 @@ import socket
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import serial
 
+from edgegw.bus.arrival import Arrival
 from edgegw.bus.port import LineError, close_in_thread, open_in_thread
 from edgegw.config.model import Bus
 
@@ -43,19 +45,26 @@ class Line(ABC):
         self.is_open = False
         self.fault = ""
         """Why it is no longer open."""
+        self.on_closed: Callable[[str], None] = lambda _why: None
+        """Told at once when the open line is closed or lost, and why."""
         self.flooded_bytes = 0
         """Dropped because nobody can have asked for so much."""
         self._flood_since_ns = 0
         self._flood_bytes = 0
-        self._waiter: asyncio.Future[bool] | None = None
+        self._arrival = Arrival()
+        self._deadline_ns = 0
+        """Of the wait under way."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        """When it fires."""
 
     @abstractmethod
     async def open(self) -> None:
         """Raises LineError. Afterwards empty and ready."""
 
     @abstractmethod
-    async def close(self) -> None:
-        """Gives the line back. May be called at any time."""
+    async def close(self, why: str = "") -> None:
+        """Gives the line back. May be called at any time; `why` is for the trace."""
 
     @abstractmethod
     def write(self, payload: bytes) -> None:
@@ -65,19 +74,44 @@ class Line(ABC):
     def pull(self) -> None:
         """Takes over what lies in the system's buffer and was not yet announced, where that can be done."""
 
-    async def wait(self, deadline_ns: int) -> bool:
-        """True when something came or the line broke; False at the deadline, never before it."""
+    def wait(self, deadline_ns: int) -> Arrival:
+        """To be awaited, by one caller at a time: true when something came or the line broke, false at the deadline, never before it.
+
+        One timer serves all waits: it is moved only when it would come too late. Most answers come long before their deadline.
+        """
         loop = asyncio.get_running_loop()
-        while (left_ns := deadline_ns - time.monotonic_ns()) > 0:
-            waiter = self._waiter = loop.create_future()
-            timer = loop.call_later(left_ns / 1e9, _settle, waiter, False)
-            try:
-                if await waiter:
-                    return True
-            finally:
-                timer.cancel()
-                self._waiter = None
-        return False
+        arrival = self._arrival
+        arrival.begin(loop)
+        self._deadline_ns = deadline_ns
+        if self._timer is None or deadline_ns < self._timer_ns:
+            left_ns = deadline_ns - time.monotonic_ns()
+            if left_ns <= 0:
+                arrival.settle(came=False)
+            else:
+                self._set_timer(loop, left_ns)
+        return arrival
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, left_ns: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ns = self._deadline_ns
+        self._timer = loop.call_later(left_ns / 1e9, self._on_timer)
+
+    def _on_timer(self) -> None:
+        """Timers come early, and this one may have been set for an older wait."""
+        self._timer = None
+        if not self._arrival.is_awaited:
+            return
+        left_ns = self._deadline_ns - time.monotonic_ns()
+        if left_ns > 0:
+            self._set_timer(asyncio.get_running_loop(), left_ns)
+        else:
+            self._arrival.settle(came=False)
+
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _opened(self) -> None:
         self.received.clear()
@@ -92,7 +126,7 @@ class Line(ABC):
         # On Modbus TCP a frame of the stream was cut: where the next one begins is unknown. On RTU the next silence tells.
         if len(self.received) > INPUT_BYTES_MAX and (self._drop_flood() or self.bus.kind == "tcp"):
             self._broke("the peer floods us with what nobody asked for")
-        _settle(self._waiter, True)
+        self._arrival.settle(came=True)
 
     def _drop_flood(self) -> bool:
         """Throws away what came; True when that was more within a second than a line can carry."""
@@ -110,15 +144,15 @@ class Line(ABC):
     def _broke(self, fault: str) -> None:
         """The line is gone; whoever waits learns it."""
         if self.is_open:
-            self.is_open = False
+            self._ended(fault)
             self.fault = fault
             self._stop_reading()
-        _settle(self._waiter, True)
+            self._arrival.settle_soon(came=True)
 
-
-def _settle(waiter: asyncio.Future[bool] | None, came: bool) -> None:  # noqa: FBT001 - what the waiter gets
-    if waiter is not None and not waiter.done():
-        waiter.set_result(came)
+    def _ended(self, why: str) -> None:
+        if self.is_open:
+            self.is_open = False
+            self.on_closed(why)
 
 
 class SerialLine(Line):
@@ -151,9 +185,10 @@ class SerialLine(Line):
         text = f'bus "{self.bus.name}": opening {self.bus.path} takes longer than {OPEN_TIMEOUT_S:g} s'
         return LineError("E-BUS-PORT", text, "unplug the adapter and plug it in again")
 
-    async def close(self) -> None:
+    async def close(self, why: str = "") -> None:
         port, self._port = self._port, None
-        self.is_open = False
+        self._ended(why)
+        self._drop_timer()
         if port is None:
             return
         loop = asyncio.get_running_loop()
@@ -231,9 +266,10 @@ class TcpLine(Line):
         if transport.is_closing():
             self._broke(f"{self.bus.host}:{self.bus.port} closed the connection at once")
 
-    async def close(self) -> None:
+    async def close(self, why: str = "") -> None:
         transport, self._transport = self._transport, None
-        self.is_open = False
+        self._ended(why)
+        self._drop_timer()
         if transport is not None:
             transport.abort()
             await asyncio.sleep(0)  # The socket is closed in the loop's next turn.

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 # Unit and function at least, 254 bytes at most; anything else means that the stream is no longer cut where we think.
 _LENGTH_MIN = 2
@@ -17,26 +16,12 @@ _LENGTH_MAX = 254
 _HEAD = struct.Struct(">HHH")
 
 
-class Frame(NamedTuple):
-    """One frame taken off a stream."""
-
-    transaction_id: int
-    raw: bytes
-    """The whole frame."""
-    body: bytes
-    """What stands behind the transaction id: what a question's `parse` proves."""
-
-    @property
-    def unit(self) -> int:
-        return self.body[4]
-
-
 class StreamError(ValueError):
     """The stream does not hold Modbus TCP frames here."""
 
 
-def take_frame(received: bytearray) -> Frame | None:
-    """Takes the first whole frame off the front, None while there is none. Raises StreamError."""
+def take_frame(received: bytearray) -> tuple[int, bytes] | None:
+    """Takes the first whole frame off the front: (transaction id, all its bytes); None while there is none. Raises StreamError."""
     if len(received) < _HEAD.size:
         return None
     transaction_id, protocol, length = _HEAD.unpack_from(received)
@@ -45,7 +30,6 @@ def take_frame(received: bytearray) -> Frame | None:
     end = _HEAD.size + length
     if len(received) < end:
         return None
-    raw = bytes(received[:end])
-    frame = Frame(transaction_id, raw, raw[2:])
+    raw = bytes(received) if len(received) == end else bytes(received[:end])
     del received[:end]
-    return frame
+    return transaction_id, raw

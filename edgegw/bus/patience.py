@@ -72,17 +72,31 @@ class Patience:
 
     def _answered(self, question: Question, unit: int, counters: Counters, size: int) -> None:
         """Its latency is the newest in the counters."""
-        known = self._units.setdefault(unit, _Unit())
-        own = known.turnarounds_ms.setdefault(question.payload, deque(maxlen=ANSWERS_KEPT))
-        own.append(max(0.0, counters.latencies_us[-1] / 1000 - size * self._character_ms))
-        known.held = ANSWERS_KEPT if known.in_vain and counters.late > known.late else max(0, known.held - 1)
-        known.in_vain = False
-        known.learnt_ms = max(FLOOR_MS, FACTOR * max(map(max, known.turnarounds_ms.values())) + MARGIN_MS)
+        known = self._units.get(unit)
+        if known is None:
+            known = self._units[unit] = _Unit()
+        own = known.turnarounds_ms.get(question.payload)
+        if own is None:
+            own = known.turnarounds_ms[question.payload] = deque(maxlen=ANSWERS_KEPT)
+        forgotten_ms = own[0] if len(own) == ANSWERS_KEPT else -1.0
+        turnaround_ms = max(0.0, counters.latencies_us[-1] / 1000 - size * self._character_ms)
+        own.append(turnaround_ms)
+        if known.in_vain or known.held:
+            known.held = ANSWERS_KEPT if known.in_vain and counters.late > known.late else max(0, known.held - 1)
+            known.in_vain = False
+        # The slowest of all is looked for only when it is replaced or forgotten.
+        if turnaround_ms > known.slowest_ms:
+            known.slowest_ms = turnaround_ms
+        elif forgotten_ms >= known.slowest_ms:
+            known.slowest_ms = max(map(max, known.turnarounds_ms.values()))
+        elif known.learnt_ms:
+            return
+        known.learnt_ms = max(FLOOR_MS, FACTOR * known.slowest_ms + MARGIN_MS)
         counters.learnt_timeout_ms = round(min(self._ceiling_ms, max(self._floor_ms, known.learnt_ms)))
 
 
 class _Unit:
-    __slots__ = ("held", "in_vain", "late", "learnt_ms", "turnarounds_ms")
+    __slots__ = ("held", "in_vain", "late", "learnt_ms", "slowest_ms", "turnarounds_ms")
 
     def __init__(self) -> None:
         self.in_vain = False
@@ -92,5 +106,7 @@ class _Unit:
         self.held = 0
         """Answers to come before what was learnt is trusted again."""
         self.learnt_ms = 0.0
+        self.slowest_ms = 0.0
+        """The longest of all that are kept."""
         self.turnarounds_ms: dict[bytes, deque[float]] = {}
         """Of each question, by its bytes."""

@@ -17,6 +17,8 @@ _log = logging.getLogger("edgegw.bus")
 
 # Exceptions 1-3 are faults of the configuration, 4 is the device's own. What is not here (5, 6 "later", 0A, 0B the path) is no answer.
 _EXCEPTION_QUALITY = {1: Quality.REFUSED, 2: Quality.REFUSED, 3: Quality.REFUSED, 4: Quality.BAD}
+# Faults of ours: the device was not asked. Nothing changes until somebody mends something, so the source is refused.
+NOT_ASKED = frozenset({"permit", "unresolved"})
 # What a mistake in a profile or a decoder can raise. It costs the source its values and nobody else anything.
 DECODE_FAULTS = (ArithmeticError, LookupError, TypeError, ValueError, struct.error)
 # The path behind a gateway is dead: the device itself said nothing.
@@ -25,6 +27,8 @@ _PATH_EXCEPTIONS = frozenset({0x0A, 0x0B})
 
 def fault_quality(fault: Fault) -> Quality:
     """What a fault means for every value of the source."""
+    if fault.kind in NOT_ASKED:
+        return Quality.REFUSED
     return _EXCEPTION_QUALITY.get(fault.exception_code or 0, Quality.OFFLINE)
 
 
@@ -35,9 +39,10 @@ def is_alive(result: Answer | Fault) -> bool:
 
 def good_reading(planned: PlannedSource, answers: Sequence[Answer], clock: Clock) -> Reading:
     """What the answers say, at the time of the last one."""
-    values, quality = _decode(planned.source, planned.decode, answers, len(planned.source.points))
+    source = planned.source
+    values, quality = _decode(source, planned.decode, answers, len(source.points))
     mono_ms = clock.mono_ms(answers[-1].arrived_ns)
-    return Reading(planned.source, clock.wall_ms(mono_ms), mono_ms, clock.trust, values, quality)
+    return Reading(source, mono_ms + clock.offset_ms, mono_ms, clock.trust, values, quality)
 
 
 def parted_reading(planned: PlannedSource, heard: Heard, clock: Clock) -> Reading:

@@ -41,6 +41,8 @@ TICK_MS = 100
 STAGGER_MS_MAX = 1000
 # While others wait, the technician gets one part of bus time for four of theirs: 20 %.
 OTHERS_TO_TECHNICIAN = 4
+# An extra read of a source that seems wrong comes at most this often: it is part of bus time, and a second look soon after says no more.
+AGAIN_MS_MIN = 1000
 # What is saved up for the technician: a read is not much quicker after a quiet hour than after a quiet second.
 CREDIT_NS_MAX = 250_000_000
 
@@ -79,7 +81,20 @@ class TechnicianShare:
 class Slot:
     """One source and its next due time."""
 
-    __slots__ = ("_boundary_ms", "_offset_ms", "_origin_ms", "_period_ms", "_served_ms", "aligned", "due_ms", "link", "offline", "planned", "refused")
+    __slots__ = (
+        "_again_ms",
+        "_boundary_ms",
+        "_offset_ms",
+        "_origin_ms",
+        "_period_ms",
+        "_served_ms",
+        "aligned",
+        "due_ms",
+        "link",
+        "offline",
+        "planned",
+        "refused",
+    )
 
     def __init__(self, planned: PlannedSource, link: Link, now_ms: int, origin_ms: int, offset_ms: int) -> None:
         source = planned.source
@@ -94,6 +109,8 @@ class Slot:
         """Of an aligned slot: the boundary that is to be served, on the monotonic clock; None before the first poll."""
         self._served_ms = now_ms - HOUR_MS
         """When a boundary was last served."""
+        self._again_ms = now_ms - AGAIN_MS_MIN
+        """When an extra read was last asked for."""
         self.due_ms = now_ms
         self.offline = False
         """The last reading said so."""
@@ -136,6 +153,13 @@ class Slot:
         ahead_ms = ((at_ms + self._offset_ms) // period_ms + 1) * period_ms - self._offset_ms
         return ahead_ms if ahead_ms - self._served_ms >= BOUNDARY_SERVED_MS else ahead_ms + period_ms
 
+    def again(self, now_ms: int) -> bool:
+        """Due now, beside the grid; False when that was asked for a moment ago or it is due anyway."""
+        if now_ms < self._again_ms + AGAIN_MS_MIN or self.due_ms <= now_ms:
+            return False
+        self._again_ms = self.due_ms = now_ms
+        return True
+
     def hold(self, until_ms: int) -> int:
         """Not before this time, which is off the grid; returns how many slots that costs."""
         skipped = max(0, (until_ms - self.due_ms) // self._period_ms)
@@ -146,10 +170,12 @@ class Slot:
 class Link:
     """One device on the bus, and whether it answers. Keyed by itself: the same unit id on another bus is another device."""
 
-    __slots__ = ("failures", "last_probe_ms", "plan", "probe_cost_ms", "probes", "silent", "silent_since_ms", "slots")
+    __slots__ = ("failures", "introduce_ms", "last_probe_ms", "plan", "probe", "probe_cost_ms", "probes", "silent", "silent_since_ms", "slots", "waits")
 
     def __init__(self, plan: DevicePlan, now_ms: int, origin_ms: int, offset_ms: int) -> None:
         self.plan = plan
+        self.probe = plan.probe
+        """The shortest question that it answers when it lives, as far as that is known."""
         self.slots = [Slot(planned, self, now_ms, origin_ms, offset_ms) for planned in plan.sources]
         self.failures = 0
         self.silent = False
@@ -158,6 +184,22 @@ class Link:
         self.last_probe_ms = now_ms
         self.probe_cost_ms = 0
         self.probes = 0
+        self.waits = plan.introduce is not None
+        """It is not polled before it was introduced."""
+        self.introduce_ms: float = now_ms if self.waits else float("inf")
+        """When the next question of its introduction is due."""
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether it is known how all its sources are read."""
+        return all(slot.planned.questions for slot in self.slots)
+
+    def resolve(self, sources: Sequence[PlannedSource]) -> None:
+        """How its sources are read from now on; ids and layouts stay."""
+        assert [planned.source for planned in sources] == [slot.planned.source for slot in self.slots], self.plan.device
+        for slot, planned in zip(self.slots, sources, strict=True):
+            slot.planned = planned
+            slot.refused = False
 
     def failed(self, now_ms: int) -> bool:
         """A question got no answer. True when that makes the device silent."""
@@ -191,6 +233,8 @@ class Schedule:
         self.slots = [slot for link in self.links for slot in link.slots]
         self._offset_ms = offset_ms
         self._aligned = [slot for slot in self.slots if slot.aligned]
+        self._introducible = [link for link in self.links if link.plan.introduce is not None]
+        self._introduced_last = False
         self._urgent_last = False
         self._shared_probe_ms = now_ms - PROBE_INTERVAL_MS
 
@@ -212,11 +256,17 @@ class Schedule:
         for slot in self.slots:
             slot.due_ms = now_ms
 
+    def ask_again(self, source_id: int, now_ms: int) -> bool:
+        """Makes a source due now. False when it is not to be."""
+        slot = next((slot for slot in self.slots if slot.planned.source.source_id == source_id), None)
+        return slot is not None and not slot.link.silent and not slot.link.waits and slot.again(now_ms)
+
     def take_slot(self, now_ms: int) -> Slot | None:
         """The slot whose turn it is, None when nothing is due."""
-        due = [slot for slot in self.slots if slot.due_ms <= now_ms and not slot.link.silent]
-        if not due:
-            return None
+        due = [slot for slot in self.slots if slot.due_ms <= now_ms and not slot.link.silent and not slot.link.waits]
+        if len(due) <= 1:
+            self._urgent_last = bool(due) and due[0].planned.urgent
+            return due[0] if due else None
         urgent = [slot for slot in due if slot.planned.urgent]
         self._urgent_last = bool(urgent) and (len(urgent) == len(due) or not self._urgent_last)
         turn = urgent if self._urgent_last else [slot for slot in due if not slot.planned.urgent]
@@ -225,8 +275,7 @@ class Schedule:
 
     def take_probe(self, now_ms: int) -> Link | None:
         """The silent device whose turn it is to be asked for a sign of life."""
-        silent = [link for link in self.links if link.silent]
-        silent = [link for link in silent if self._probe_ms(link) <= now_ms]
+        silent = [link for link in self.links if link.silent and self._probe_ms(link) <= now_ms]
         if not silent:
             return None
         link = min(silent, key=lambda link: link.last_probe_ms)
@@ -234,11 +283,31 @@ class Schedule:
             self._shared_probe_ms = now_ms
         return link
 
+    def take_introduction(self, now_ms: int) -> Link | None:
+        """The device that has the next question of its introduction; others that are due have every second turn."""
+        due = [link for link in self._introducible if link.introduce_ms <= now_ms and not link.silent]
+        if not due or (self._introduced_last and self._slots_ms() <= now_ms):
+            self._introduced_last = False
+            return None
+        self._introduced_last = True
+        return min(due, key=_introduce_ms)
+
     def next_ms(self) -> float:
         """When the next thing is due; infinity when nothing ever is."""
-        slots = (slot.due_ms for slot in self.slots if not slot.link.silent)
-        probes = (self._probe_ms(link) for link in self.links if link.silent)
-        return min(min(slots, default=float("inf")), min(probes, default=float("inf")))
+        next_ms = self._slots_ms()
+        for link in self.links:
+            if link.silent:
+                next_ms = min(next_ms, self._probe_ms(link))
+            elif link.introduce_ms < next_ms:
+                next_ms = link.introduce_ms
+        return next_ms
+
+    def _slots_ms(self) -> float:
+        next_ms = float("inf")
+        for slot in self.slots:
+            if slot.due_ms < next_ms and not slot.link.silent and not slot.link.waits:
+                next_ms = slot.due_ms
+        return next_ms
 
     def _probe_ms(self, link: Link) -> int:
         if self.all_silent:
@@ -249,3 +318,7 @@ class Schedule:
 
 def _due_ms(slot: Slot) -> int:
     return slot.due_ms
+
+
+def _introduce_ms(link: Link) -> float:
+    return link.introduce_ms

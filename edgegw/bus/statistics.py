@@ -37,6 +37,7 @@ class Counters:
         "resyncs",
         "short",
         "timed_out",
+        "withheld",
     )
 
     def __init__(self) -> None:
@@ -59,6 +60,8 @@ class Counters:
         self.resyncs = 0
         """Questions asked only to be sure that no late answer can come any more."""
         self.missed_slots = 0
+        self.withheld = 0
+        """Questions that were not sent because they are not known only to read."""
         self.latencies_us: deque[int] = deque(maxlen=LATENCIES_MAX)
         """From the end of the request to the end of the answer."""
         self.learnt_timeout_ms = 0
@@ -103,9 +106,10 @@ class BusStatistics:
         self._share = 0.0
 
     def unit(self, unit: int) -> Counters:
-        if unit not in self.units:
-            self.units[unit] = Counters()
-        return self.units[unit]
+        counters = self.units.get(unit)
+        if counters is None:
+            counters = self.units[unit] = Counters()
+        return counters
 
     def add_skew(self, skew_ms: int, *, late: bool) -> None:
         """An energy reading came so long after its boundary."""
@@ -120,8 +124,9 @@ class BusStatistics:
 
     def add_busy(self, start_ns: int, end_ns: int) -> None:
         """A question had the line from start to end."""
-        self.busy_ns += end_ns - start_ns
-        self._window_busy_ns += end_ns - start_ns
+        took_ns = end_ns - start_ns
+        self.busy_ns += took_ns
+        self._window_busy_ns += took_ns
         if end_ns - self._window_start_ns >= BUSY_WINDOW_NS:
             self._share = self._window_busy_ns / (end_ns - self._window_start_ns)
             self._window_start_ns, self._window_busy_ns = end_ns, 0

@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from edgegw.bus.asking import Asker
+from edgegw.bus.asking import FOLLOWS_MAX, Asker
 from edgegw.bus.holes import Heard, HoleBook, OnLearnt
+from edgegw.bus.introducing import Introducer, OnIntroduced
 from edgegw.bus.keeper import LineKeeper
 from edgegw.bus.line import make_line
-from edgegw.bus.readings import failed_reading, fault_quality, good_reading, is_alive, late_reading, parted_reading
+from edgegw.bus.readings import NOT_ASKED, failed_reading, fault_quality, good_reading, is_alive, late_reading, parted_reading
 from edgegw.bus.schedule import ENERGY_LATE_MS, ENERGY_RETRY_MS, FAILURES_MAX, TICK_MS, Link, Schedule, Slot, TechnicianShare
 from edgegw.bus.statistics import BusStatistics
+from edgegw.bus.technicians import TECHNICIAN_MAX, Requests
 from edgegw.bus.transaction import SILENCE_WAIT_MS_MAX, Transactions
 from edgegw.clock import Clock
 from edgegw.config.model import Bus
@@ -35,22 +36,12 @@ _log = logging.getLogger("edgegw.bus")
 REFUSED_RETRY_MS = 60_000
 # The watchdog looks at the checkpoint: no pause is longer.
 PAUSE_MS_MAX = 1000
-# Reads of technicians that may wait; a person does not read more devices at a time.
-TECHNICIAN_MAX = 8
 # A read that the late-answer guard holds back is tried again this often.
 HELD_READ_MS = 50
 # What was learnt of its time (patience.py) may be wrong for a device that comes back slower: each third probe waits the full time.
 PROBE_FULL_EACH = 3
 # A connection on which all are silent may be half open: it is made new after so many probes of one device.
 RENEW_EACH = 10
-
-
-class _Request(NamedTuple):
-    """A technician's read: what is still to be asked, and what came."""
-
-    slots: deque[Slot]
-    readings: list[Reading]
-    done: asyncio.Future[list[Reading]]
 
 
 class Extras(NamedTuple):
@@ -61,6 +52,7 @@ class Extras(NamedTuple):
     remembered: Mapping[str, bytes] = {}
     """What was learnt at earlier starts (holes.py)."""
     on_learnt: OnLearnt = lambda _key, _state: None
+    on_introduced: OnIntroduced = lambda _device, _introduction: None
 
 
 NO_EXTRAS = Extras()
@@ -83,8 +75,11 @@ class BusTask:
         self._schedule = Schedule(plans, self.checkpoint_ms, self._grid_ms(extras.grid_shift_ms), clock.offset_ms)
         self._holes = HoleBook(bus.name, plans, extras.remembered, extras.on_learnt, self.checkpoint_ms)
         self._asker = Asker(self._transactions, self._keeper, self._holes, clock)
-        self._requests: deque[_Request] = deque()
+        self._introducer = Introducer(self._asker, self._holes, clock, extras.on_introduced)
+        self._requests = Requests(lambda slot: failed_reading(slot.planned, Quality.OFFLINE, clock))
         self._technicians = TechnicianShare()
+        self._accounted_ns = 0
+        """Of the line's busy time: so much is in the technician's share."""
         self._wake = asyncio.Event()
         self._ending = False
 
@@ -104,9 +99,7 @@ class BusTask:
             raise
         finally:
             turning.cancel()
-            for request in self._requests:
-                request.done.cancel()
-            self._requests.clear()
+            self._requests.cancel_all()
             await self.line.close()
 
     async def ask_now(self, device: str) -> list[Reading]:
@@ -114,12 +107,18 @@ class BusTask:
         link = next((link for link in self._schedule.links if link.plan.device == device), None)
         if link is None:
             raise EdgegwError("E-BUS-DEVICE", f'bus "{self.bus.name}" has no device "{device}"', "`edgegw status` lists them", EXIT_UNKNOWN)
-        if len(self._requests) >= TECHNICIAN_MAX:
+        if self._requests.is_full:
             raise EdgegwError("E-BUS-BUSY", f'bus "{self.bus.name}": {TECHNICIAN_MAX} reads wait already', "wait for them to end")
-        request = _Request(deque(link.slots), [], asyncio.get_running_loop().create_future())
-        self._requests.append(request)
+        done = self._requests.add(link)
         self._wake.set()
-        return await request.done
+        return await done
+
+    def ask_again_soon(self, source_id: int) -> bool:
+        """Makes a source due now, beside its grid, in the order of what else is due. False when that was done a moment ago or its device is silent."""
+        soon = self._schedule.ask_again(source_id, self._clock.mono_ms())
+        if soon:
+            self._wake.set()
+        return soon
 
     @property
     def silent_devices(self) -> list[str]:
@@ -139,7 +138,8 @@ class BusTask:
     def turn_ms_max(self) -> int:
         """Longest time between two checkpoints that the configuration itself asks for: a part, the question, each with one new connection."""
         gap_ms = max([self.bus.gap_ms, *(link.plan.gap_ms for link in self._schedule.links)])
-        return 4 * (SILENCE_WAIT_MS_MAX + gap_ms + 2 * self.bus.answer_timeout_ms) + 2 * self._keeper.open_ms_max
+        questions = FOLLOWS_MAX if any(question.follow for slot in self._schedule.slots for question in slot.planned.questions) else 4
+        return questions * (SILENCE_WAIT_MS_MAX + gap_ms + 2 * self.bus.answer_timeout_ms) + 2 * self._keeper.open_ms_max
 
     @property
     def is_up(self) -> bool:
@@ -154,7 +154,7 @@ class BusTask:
             if self.line.is_open:
                 await self._turn(now_ms)
             elif now_ms < self._keeper.retry_ms:
-                self._refuse_requests()
+                self._requests.refuse_all()
                 await self._pause(self._keeper.retry_ms)
             else:
                 await self._open()
@@ -166,26 +166,39 @@ class BusTask:
                 self._tell_all_offline()
         elif was_down:
             self._schedule.restart(self._clock.mono_ms())
+            for back in self._schedule.links:
+                self._introducer.begin(back)
 
     async def _turn(self, now_ms: int) -> None:
-        for stepped_over in self._schedule.follow(now_ms, self._clock.offset_ms):
+        schedule = self._schedule
+        for stepped_over in schedule.follow(now_ms, self._clock.offset_ms):
             self.statistics.unit(stepped_over.link.plan.unit).missed_slots += 1
-        others_wait = self._schedule.next_ms() <= now_ms
-        busy_ns = self.statistics.busy_ns
-        if self._requests and (self._technicians.may_ask or not others_wait):
-            request = self._askable_request()
-            if request is not None:
-                await self._serve(request)
-                if others_wait:
-                    self._technicians.technician_took(self.statistics.busy_ns - busy_ns)
-                return
-        if link := self._schedule.take_probe(now_ms):
+        if self._requests and await self._serve(now_ms):
+            return
+        if link := schedule.take_probe(now_ms):
             await self._probe(link)
-        elif slot := self._schedule.take_slot(now_ms):
-            await self._poll(slot)
+        elif link := schedule.take_introduction(now_ms):
+            await self._introduce(link)
+        elif (slot := schedule.take_slot(now_ms)) is not None:
+            await self._poll(slot, now_ms)
         else:
-            await self._pause(self._schedule.next_ms())
-        self._technicians.others_took(self.statistics.busy_ns - busy_ns)
+            await self._pause(schedule.next_ms())
+
+    async def _serve(self, now_ms: int) -> bool:
+        """A technician's question, when one may be asked and its share is not used up; else the others have the turn."""
+        busy_ns = self.statistics.busy_ns
+        self._technicians.others_took(busy_ns - self._accounted_ns)
+        self._accounted_ns = busy_ns
+        others_wait = self._schedule.next_ms() <= now_ms
+        request = self._requests.askable(self._is_held) if self._technicians.may_ask or not others_wait else None
+        if request is None:
+            return False
+        slot = request.slots.popleft()
+        self._requests.served(request, slot, await self._poll(slot, now_ms))
+        self._accounted_ns = self.statistics.busy_ns
+        if others_wait:
+            self._technicians.technician_took(self._accounted_ns - busy_ns)
+        return True
 
     def _grid_ms(self, shift_ms: int) -> int:
         now_ms = self.checkpoint_ms
@@ -205,29 +218,36 @@ class BusTask:
 
     # -- asking
 
-    async def _poll(self, slot: Slot) -> Reading | None:
+    async def _poll(self, slot: Slot, now_ms: int) -> Reading | None:
         """One slot of the grid, asked and told. None when the late-answer guard holds it back."""
-        lateness_ms = self._clock.mono_ms() - slot.due_ms
+        link, due_ms = slot.link, slot.due_ms
         result = await self._asker.ask_source(slot)
-        counters = self.statistics.unit(slot.link.plan.unit)
         if result is None:
-            counters.missed_slots += slot.hold(self._asker.held_until_ms(slot))
+            self.statistics.unit(link.plan.unit).missed_slots += slot.hold(self._asker.held_until_ms(slot))
             return None
         reading = self._reading(slot, result)
-        if lateness_ms >= 0:
-            self.statistics.lateness_ms.append(lateness_ms)
-            reading = self._told_at_boundary(slot, reading)
-            counters.missed_slots += self._advance(slot)
+        if now_ms >= due_ms:
+            self.statistics.lateness_ms.append(now_ms - due_ms)
+            if slot.aligned:
+                reading = self._told_at_boundary(slot, reading)
+            if missed := self._advance(slot):
+                self.statistics.unit(link.plan.unit).missed_slots += missed
         self._on_reading(reading)
         self._holes.note(reading)
-        self._judge(slot.link, result if isinstance(result, Fault) else None)
+        if reading.quality and link.plan.introduce is not None:
+            self._introducer.doubt(link, reading)
+        if isinstance(result, Fault):
+            self._judge(link, result)
+        elif link.failures or link.silent:
+            self._judge(link, None)
         return reading
 
     def _advance(self, slot: Slot) -> int:
         now_ms = self._clock.mono_ms()
-        skew_ms = slot.skew_ms(now_ms)
-        if slot.offline and skew_ms is not None and skew_ms + ENERGY_RETRY_MS < ENERGY_LATE_MS:
-            return slot.hold(now_ms + ENERGY_RETRY_MS)
+        if slot.aligned and slot.offline:
+            skew_ms = slot.skew_ms(now_ms)
+            if skew_ms is not None and skew_ms + ENERGY_RETRY_MS < ENERGY_LATE_MS:
+                return slot.hold(now_ms + ENERGY_RETRY_MS)
         return slot.advance(now_ms, REFUSED_RETRY_MS if slot.refused else 0)
 
     def _told_at_boundary(self, slot: Slot, reading: Reading) -> Reading:
@@ -239,11 +259,20 @@ class BusTask:
         self.statistics.add_skew(skew_ms, late=late)
         return late_reading(reading) if late else reading
 
+    def _is_held(self, slot: Slot) -> bool:
+        """Not to be asked yet, whoever wants it."""
+        return (slot.link.waits and not slot.link.silent) or self._asker.is_held(slot)
+
+    async def _introduce(self, link: Link) -> None:
+        result = await self._introducer.step(link)
+        if result is not None:
+            self._judge(link, result if isinstance(result, Fault) else None)
+
     async def _probe(self, link: Link) -> None:
         """Asks a silent device for a sign of life. What it says is no value: it may be the answer to an older probe."""
         link.probes += 1
         start_ms = self._clock.mono_ms()
-        result = await self._asker.ask(link, link.plan.probe, self._probe_timeout_ms(link))
+        result = await self._asker.ask(link, link.probe, self._probe_timeout_ms(link))
         link.probe_cost_ms = round((self._clock.mono_ms() - start_ms) / self._clock.speed)
         self._judge(link, result if isinstance(result, Fault) else None)
         if self._schedule.all_silent and self.bus.kind != "serial" and link.probes % RENEW_EACH == 0:
@@ -252,7 +281,7 @@ class BusTask:
     def _probe_timeout_ms(self, link: Link) -> float:
         if link.probes % PROBE_FULL_EACH == 0:
             return self.bus.answer_timeout_ms
-        return self._asker.patience.probe_ms(link.plan.unit, link.plan.probe)
+        return self._asker.patience.probe_ms(link.plan.unit, link.probe)
 
     # -- what an answer or its absence means
 
@@ -273,11 +302,14 @@ class BusTask:
         """Whether the device lives, silent ones coming back and living ones falling silent."""
         now_ms = self._clock.mono_ms()
         code, unit = link.plan.device, link.plan.unit
+        if fault is not None and fault.kind in NOT_ASKED:
+            return  # Nothing was asked of the device.
         if fault is None or is_alive(fault):
             since_ms = link.silent_since_ms
             if link.answered(now_ms):
                 _log.info('bus "%s": %s (unit %d) answers again after %.0f s', self.bus.name, code, unit, (now_ms - since_ms) / 1000)
                 self._holes.retry(code)
+                self._introducer.begin(link)
         elif link.failed(now_ms):
             _log.warning('bus "%s": %s (unit %d) stopped answering: %s', self.bus.name, code, unit, fault.text)
             link.probe_cost_ms = round(self._probe_timeout_ms(link))
@@ -297,46 +329,6 @@ class BusTask:
         for slot in self._schedule.slots:
             slot.offline = True
             self._on_reading(failed_reading(slot.planned, Quality.OFFLINE, self._clock))
-
-    # -- technicians
-
-    def _askable_request(self) -> _Request | None:
-        """The first read with a source that the late-answer guard does not hold back; that source comes first."""
-        for request in self._requests:
-            for slot in request.slots:
-                if not self._asker.is_held(slot):
-                    request.slots.remove(slot)
-                    request.slots.appendleft(slot)
-                    return request
-        return None
-
-    async def _serve(self, request: _Request) -> None:
-        """The next source of the read; the last one ends it."""
-        slot = request.slots.popleft()
-        reading = await self._poll(slot)
-        if reading is None:
-            request.slots.append(slot)
-        else:
-            request.readings.append(reading)
-            if slot.link.failures and slot.offline:
-                # The rest would cost a time-out each and say the same.
-                request.readings.extend(failed_reading(left.planned, Quality.OFFLINE, self._clock) for left in request.slots)
-                request.slots.clear()
-        if not request.slots:
-            self._requests.remove(request)
-            _finish(request)
-
-    def _refuse_requests(self) -> None:
-        """On a line that is down."""
-        while self._requests:
-            request = self._requests.popleft()
-            request.readings.extend(failed_reading(slot.planned, Quality.OFFLINE, self._clock) for slot in request.slots)
-            _finish(request)
-
-
-def _finish(request: _Request) -> None:
-    if not request.done.done():
-        request.done.set_result(request.readings)
 
 
 _SUSPECTS = {

@@ -4,6 +4,7 @@ A frame is kept as the bytes that were there anyway: feeding it costs one tuple.
 
     question            at_ns: when its first byte was handed to the system
     everything else     at_ns: when its last byte was read; for `timeout`, which has no bytes, when the wait was over
+    of the line         opened, closed, not_opened: no frames; their bytes are words for people, the reason
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ KINDS = (QUESTION, "answer", "exception", "timeout", "crc", "short", "late", "do
 """What a frame was. `late`, `doubled`, `foreign`, `echo`: whole frames that are not the answer; `crc`, `short`: a spoiled one; `noise`: none at all."""
 
 
+OPENED, CLOSED, NOT_OPENED = "opened", "closed", "not_opened"
+LINE_KINDS = frozenset({OPENED, CLOSED, NOT_OPENED})
+"""What happened to the line itself. A replay has no use for them."""
+
+
 class Frame(NamedTuple):
     """One frame, as it is told to others."""
 
@@ -39,6 +45,7 @@ class Frame(NamedTuple):
     unit: int
     """Who was asked last: what is heard belongs to him, as far as the bus can know."""
     data: bytes
+    """Of an event of the line: its words in UTF-8."""
 
 
 class Part(NamedTuple):
@@ -71,6 +78,10 @@ class Trace:
         """Something came, or nothing did."""
         self.count += 1
         self._frames.append((at_ns, kind, self._unit, data if len(data) <= DATA_BYTES_MAX else data[:DATA_BYTES_MAX]))
+
+    def line(self, at_ns: int, kind: str, words: str = "") -> None:
+        """The line was opened or closed, or cannot be opened, and why."""
+        self.heard(at_ns, kind, words.encode())
 
     def keep(self, kept: int) -> None:
         """So many while nobody looks."""

@@ -6,7 +6,7 @@ On RTU lines
     3. bytes are collected until the question proves its answer among them; noise, echo and whole frames of others are stepped over
     4. an answer found behind noise waits for silence first: it might be data of a longer frame that is still coming
     5. a question without answer goes to the late-answer guard (unanswered.py), which is asked before the next question
-On Modbus TCP transaction ids tell answers apart; the rest is the same.
+On Modbus TCP transaction ids tell answers apart (transaction_tcp.py); the rest is the same.
 
 Pauses check the clock after waking: timers come up to 0.8 ms early (decision D2).
 """
@@ -14,24 +14,27 @@ Pauses check the clock after waking: timers come up to 0.8 ms early (decision D2
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
 from edgegw.bus.line import Line
-from edgegw.bus.mbap import StreamError, take_frame
 from edgegw.bus.port import LineError
 from edgegw.bus.statistics import BusStatistics, Counters
 from edgegw.bus.suspects import Suspects
 from edgegw.bus.trace import KEPT_SERIAL, kind_heard
+from edgegw.bus.transaction_tcp import Heard, TcpExchange
 from edgegw.bus.unanswered import Unanswered
 from edgegw.config.model import Bus
 from edgegw.drivers.base import character_ms, silence_ms
+from edgegw.drivers.permit import may_leave
+from edgegw.errors import EdgegwError
 from edgegw.model import Answer, Fault, Parsed, Question, Unproven
+
+_log = logging.getLogger("edgegw.bus")
 
 _MS = 1_000_000
 # A frame of 256 bytes and as much before it; more than that without an answer is a babbling line.
 RECEIVED_BYTES_MAX = 512
-# Other frames that may come on a connection while one answer is awaited. More is a flood: the connection is made new.
-FOREIGN_FRAMES_MAX = 32
 # Silence that ends the frame around a suspicious answer: USB adapters hand bytes over in steps of up to 16 ms.
 SETTLE_MS = 20
 # A line that is never silent for this long cannot be asked anything.
@@ -67,7 +70,7 @@ class Transactions:
         self._gap_ns = bus.gap_ms * _MS
         self._full_wait_ns = bus.answer_timeout_ms * _MS
         self._suspects = Suspects(bus.name, (bus.answer_timeout_ms + bus.late_answer_guard_ms) * _MS)
-        self._transaction_id = 0
+        self._tcp = TcpExchange(line, self.trace)
         self._unit = 0
         self._line_busy_ns = 0
         """End of the last request on the wire."""
@@ -76,7 +79,8 @@ class Transactions:
 
     def blocked_until_ns(self, question: Question) -> int:
         """Until when the late-answer guard holds this question back; 0 when it may be asked."""
-        return self.unanswered.blocked_until_ns(question.fits, time.monotonic_ns())
+        unanswered = self.unanswered
+        return unanswered.blocked_until_ns(question.fits, time.monotonic_ns()) if question.fits and unanswered.is_any else 0
 
     async def ask(self, question: Question, timeout_ms: float, unit: int, gap_ms: int = 0) -> Answer | Fault:
         """The proven answer or why there is none. The caller looks at `blocked_until_ns` first."""
@@ -87,11 +91,22 @@ class Transactions:
             if self._rtu:
                 result = await self._ask_rtu(question, round(timeout_ms * _MS), counters, gap_ms)
             else:
-                result = await self._ask_tcp(question, round(timeout_ms * _MS), counters, gap_ms)
+                heard = await self._tcp.ask(question, round(timeout_ms * _MS), counters, unit, max(self._gap_ns, gap_ms * _MS))
+                result = self._result_tcp(question, counters, heard)
         except LineError as fault:
             result = Fault("closed", fault.text)
         self.statistics.add_busy(start_ns, time.monotonic_ns())
         return result
+
+    def _result_tcp(self, question: Question, counters: Counters, heard: Heard | Fault) -> Answer | Fault:
+        if not isinstance(heard, Fault):
+            parsed, asked_ns, arrived_ns = heard
+            counters.latencies_us.append((arrived_ns - asked_ns) // 1000)
+            return self._result(question, counters, parsed, arrived_ns)
+        if heard.kind == "permit":
+            return self._withhold(question, counters)
+        counters.timed_out += 1
+        return heard
 
     # -- RTU
 
@@ -103,6 +118,8 @@ class Transactions:
             counters.asked += 1
             counters.timed_out += 1
             return Fault("foreign", "an answer to another question may still come") if silent else Fault("noise", "the line is never silent")
+        if not may_leave(question.protocol, question.payload):
+            return self._withhold(question, counters)
         line = self.line
         self.trace.asked(time.monotonic_ns(), self._unit, question.payload)
         line.write(question.payload)
@@ -113,7 +130,7 @@ class Transactions:
         found: tuple[Parsed, int] | None = None
         while line.is_open and len(line.received) <= RECEIVED_BYTES_MAX:
             parsed = question.parse(bytes(line.received)) if line.received else None
-            if parsed is not None and parsed.noise == 0:
+            if parsed is not None and parsed.noise == 0 and not parsed.open:
                 return self._answered(question, counters, parsed, line.last_byte_ns)
             # Behind noise: held until the line is silent or the time is over, and looked at again when more comes.
             found = None if parsed is None else (parsed, line.last_byte_ns)
@@ -123,6 +140,13 @@ class Transactions:
         if found is not None:
             return self._answered(question, counters, *found)
         return self._unanswered(question, counters)
+
+    def _withhold(self, question: Question, counters: Counters) -> Fault:
+        """It is not known only to read: a mistake in a driver or a profile must not switch a device."""
+        counters.withheld += 1
+        text = f'bus "{self.line.bus.name}": a question to unit {self._unit} is not sent, it might change the device: {question.payload[:32].hex(" ").upper()}'
+        _log.error("%s", EdgegwError("E-BUS-PERMIT", text, "report it with the device's profile"))
+        return Fault("permit", "it is not known only to read, so it was not sent")
 
     async def _keep_silence(self, question: Question, timeout_ns: int, gap_ms: int) -> bool:
         """Waits until the line was silent for long enough, then clears the input. False when it never is."""
@@ -219,7 +243,7 @@ class Transactions:
         taken = bytes(self.line.received[: parsed.end])
         begin = 0
         if before := kind_heard(parsed):
-            begin = parsed.end - (question.answer_size if parsed.data is not None else _refusal_size(question, taken))
+            begin = parsed.end - _answer_size(question, taken)
             self.trace.heard(arrived_ns, before, taken[:begin])
         self.trace.heard(arrived_ns, "answer" if parsed.data is not None else "exception", taken[begin:])
         if behind and not again:
@@ -271,66 +295,19 @@ class Transactions:
         counters.answered += 1
         counters.last_answer_ns = arrived_ns
         if parsed.data is not None:
-            self.unanswered.answered(question.fits, arrived_ns)
+            if question.fits:
+                self.unanswered.answered(question.fits, arrived_ns)
             return Answer(parsed.data, arrived_ns)
         counters.exceptions += 1
         self.unanswered.refused(question.fits, self._full_wait_over_ns())
         code = parsed.exception_code or 0
         return Fault("exception", f"exception {code} ({EXCEPTIONS.get(code, 'unknown')})", code)
 
-    # -- Modbus TCP
 
-    async def _ask_tcp(self, question: Question, timeout_ns: int, counters: Counters, gap_ms: int) -> Answer | Fault:
-        line = self.line
-        pause_ns = max(self._gap_ns, gap_ms * _MS)
-        while pause_ns and (left_ns := max(line.last_byte_ns, self._line_busy_ns) + pause_ns - time.monotonic_ns()) > 0:  # noqa: ASYNC110 - a time is awaited
-            await asyncio.sleep(left_ns / 1e9)
-        self._transaction_id = transaction_id = self._transaction_id + 1 & 0xFFFF
-        payload = transaction_id.to_bytes(2, "big") + question.payload
-        line.write(payload)
-        counters.asked += 1
-        self._line_busy_ns = time.monotonic_ns()
-        self.trace.asked(self._line_busy_ns, self._unit, payload)
-        deadline_ns = self._line_busy_ns + timeout_ns
-        others = 0
-        while line.is_open and others <= FOREIGN_FRAMES_MAX:
-            try:
-                frame = take_frame(line.received)
-            except StreamError as fault:
-                return await self._stream_lost(counters, f"what it sends is not Modbus TCP ({fault})")
-            if frame is None:
-                if not await line.wait(deadline_ns):
-                    counters.timed_out += 1
-                    self.trace.heard(time.monotonic_ns(), "timeout", b"")
-                    return Fault("timeout", "no answer")
-                continue
-            parsed = question.parse(frame.body) if frame.transaction_id == transaction_id else None
-            if parsed is not None:
-                self.trace.heard(line.last_byte_ns, "answer" if parsed.data is not None else "exception", frame.raw)
-                counters.latencies_us.append((line.last_byte_ns - self._line_busy_ns) // 1000)
-                return self._result(question, counters, parsed, line.last_byte_ns)
-            others += 1
-            if frame.transaction_id != transaction_id and frame.unit == question.payload[4]:
-                counters.late += 1
-                self.trace.heard(line.last_byte_ns, "late", frame.raw)
-            else:
-                counters.foreign += 1
-                self.trace.heard(line.last_byte_ns, "foreign", frame.raw)
-        if line.is_open:
-            return await self._stream_lost(counters, "it floods us with frames that nobody asked for")
-        counters.timed_out += 1
-        return Fault("closed", line.fault)
-
-    async def _stream_lost(self, counters: Counters, why: str) -> Fault:
-        """Where the next frame begins is unknown, or not worth knowing: the connection is made new."""
-        counters.timed_out += 1
-        await self.line.close()
-        return Fault("closed", why)
-
-
-def _refusal_size(question: Question, taken: bytes) -> int:
-    """Bytes of the exception at the end of what was taken."""
-    return next(size for size in range(1, len(taken) + 1) if question.parse(taken[-size:]) is not None)
+def _answer_size(question: Question, taken: bytes) -> int:
+    """Bytes of the answer or exception at the end of what was taken; how many there are not every protocol knows before."""
+    sizes = (question.answer_size, *range(1, len(taken) + 1))
+    return next((size for size in sizes if size <= len(taken) and (parsed := question.parse(taken[-size:])) and not kind_heard(parsed)), len(taken))
 
 
 _HEARD = {

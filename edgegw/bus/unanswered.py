@@ -61,6 +61,11 @@ class Unanswered:
         self._answered_ns: dict[Key, int] = {}
         self._doubling: dict[int, _Doubling] = {}
 
+    @property
+    def is_any(self) -> bool:
+        """Whether anything is without its answer, or a unit answers twice: else nothing is held back."""
+        return bool(self._units or self._doubling)
+
     def blocked_until_ns(self, key: Key, now_ns: int) -> int:
         """Until when a question with this key must not be asked; 0 when it may be asked now."""
         entries = self._units.get(key[0]) if key else None
@@ -123,5 +128,5 @@ class Unanswered:
 
     def refused(self, key: Key, now_ns: int) -> None:
         """An exception came: it may be the answer to an older question of the same function, and this one's may still follow."""
-        if key and any(other[1] == key[1] for other in self._units.get(key[0], ())):
+        if key and any(other[1:2] == key[1:2] for other in self._units.get(key[0], ())):
             self.timed_out(key, now_ns)

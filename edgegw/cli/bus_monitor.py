@@ -3,7 +3,8 @@
 With --json, and in the file of --write, one object a line:
 
     {"event":"start","schema":"edgegw.bus-monitor/1","gateway":...,"bus":"rs485a","settings":{"kind":"serial","baudrate":9600,...}}
-    {"event":"frame","number":17,"time":"...Z","mono_ns":...,"direction":"out","kind":"question","unit":11,"hex":"0b03...","delta_ms":12.3,"words":{...}}
+    {"event":"frame","number":17,"time":"...Z","mono_ns":...,"direction":"out","kind":"question","unit":11,"address":"","protocol":"modbus","hex":"0b03...","delta_ms":12.3,"words":{...}}
+    {"event":"line","number":18,"time":"...Z","mono_ns":...,"direction":"line","kind":"closed","text":"...","delta_ms":0.4}     opened, closed, not_opened
     {"event":"lost","frames":3}         what came faster than it was fetched
     {"event":"end","frames":120,"lost":3}
 """
@@ -13,25 +14,23 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
+from edgegw.cli.bus_frames import decode, is_of_line, sentence
 from edgegw.cli.cells import cut, wrap
 from edgegw.cli.output import screen_language, screen_width
 from edgegw.cli.settings import Settings, current
-from edgegw.cli.texts import say, say_word
+from edgegw.cli.texts import say
 from edgegw.control.client import Connection
 from edgegw.errors import EXIT_NO_DAEMON, EXIT_USAGE, EdgegwError
 
 SCHEMA = "edgegw.bus-monitor/1"
 # Four times a second, as often as a screen may change; a line at full speed brings some ten frames meanwhile.
 FETCH_S = 0.25
-# Registers that a line shows; --hex shows all.
-_VALUES_SHOWN_MAX = 8
 _INDENT = 24
 
 
@@ -109,6 +108,8 @@ class Shown:
     def _event(self, frame: dict[str, Any], *, tcp: bool) -> dict[str, Any]:
         before_ns, self._before_ns = self._before_ns, frame["mono_ns"]
         delta_ms = None if before_ns is None else round((frame["mono_ns"] - before_ns) / 1e6, 1)
+        if is_of_line(frame):
+            return {"event": "line", **frame, "delta_ms": delta_ms}
         return {"event": "frame", **frame, "delta_ms": delta_ms, "words": decode(frame, tcp=tcp)}
 
     def _tell(self, event: dict[str, Any], lines: list[str]) -> None:
@@ -118,52 +119,24 @@ class Shown:
         if self.settings.json:
             lines = [text]
         elif self.settings.plain:
-            fields = ("number", "time", "delta_ms", "direction", "kind", "unit", "hex")
-            lines = ["\t".join(str(event[name]) for name in fields)] if event["event"] == "frame" else []
+            lines = ["\t".join(map(str, _plain(event)))] if event["event"] in {"frame", "line"} else []
         elif self.settings.quiet:
             lines = []
         sys.stdout.write("".join(f"{line}\n" for line in lines))
 
     def _lines(self, event: dict[str, Any]) -> list[str]:
         delta = "" if event["delta_ms"] is None else f"+{event['delta_ms']:.1f}"
-        arrow = ">" if event["direction"] == "out" else "<"
-        first = cut(f"{event['time'][11:23]} {delta:>8} {arrow} {_sentence(event, self._language)}", screen_width())
-        if not self._as_hex or not event["hex"]:
+        arrow = {"out": ">", "in": "<"}.get(event["direction"], "|")
+        first = cut(f"{event['time'][11:23]} {delta:>8} {arrow} {sentence(event, self._language)}", screen_width())
+        if not self._as_hex or not event.get("hex"):
             return [first]
         return [first, *(" " * _INDENT + line for line in wrap(_spaced(event["hex"]), 0, screen_width() - _INDENT))]
 
 
-def decode(frame: dict[str, Any], *, tcp: bool) -> dict[str, Any] | None:
-    """What a Modbus frame says; None for noise and for what is cut or spoiled."""
-    from edgegw.drivers.modbus_words import describe, is_request
-
-    data = bytes.fromhex(frame["hex"])
-    asks = frame["kind"] in {"question", "echo"} or (frame["kind"] in {"foreign", "late"} and not tcp and is_request(data))
-    words = describe(data, tcp=tcp, question=asks)
-    if words is None:
-        return None
-    return {name: found for name in words.__struct_fields__ if (found := getattr(words, name)) is not None}
-
-
-def _sentence(event: dict[str, Any], language: str) -> str:
-    words = event["words"]
-    kind = "" if event["kind"] in {"question", "answer", "exception"} else say_word(language, "frame", event["kind"])
-    if words is None:
-        size = say(language, "monitor.bytes", len(event["hex"]) // 2) if event["hex"] else say(language, "monitor.unit", event["unit"])
-        return f"{kind}, {size}"
-    return "  ".join(part for part in (kind, say(language, "monitor.frame", words["unit"], f"{words['function']:02}"), *_said(words, language)) if part)
-
-
-def _said(words: dict[str, Any], language: str) -> Iterator[str]:
-    if "exception" in words:
-        yield say(language, "monitor.exception", words["exception"], say_word(language, "exception", str(words["exception"])))
-    elif "address" in words:
-        yield say(language, "monitor.address", words["address"], words["count"])
-    elif "values" in words:
-        values = words["values"]
-        width = 2 if words["function"] in (1, 2) else 4
-        more = ["..."] if len(values) > _VALUES_SHOWN_MAX else []
-        yield " ".join([f"{len(values)}:", *(f"{value:0{width}X}" for value in values[:_VALUES_SHOWN_MAX]), *more])
+def _plain(event: dict[str, Any]) -> list[object]:
+    """Number, time, pause, direction, kind, unit or address, bytes (of an event of the line: its words)."""
+    who = event["text"] if event["event"] == "line" else event["hex"]
+    return [*(event[name] for name in ("number", "time", "delta_ms", "direction", "kind")), event.get("address") or event.get("unit", ""), who]
 
 
 def _spaced(text: str) -> str:

@@ -69,13 +69,13 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int], flexible: int, width: int = WIDTH) -> list[str]:
-    """Lines of a table with two spaces between its columns. Columns in `right` are flush right; the `flexible` one gives way to `width`."""
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int], flexible: int, *, width: int = WIDTH, gap: int = 2) -> list[str]:  # noqa: PLR0913 - what a table is
+    """Lines of a table with `gap` spaces between its columns. Columns in `right` are flush right; the `flexible` one gives way to `width`."""
     columns = [max(cells(line[column]) for line in (heads, *rows)) for column in range(len(heads))]
-    over = sum(columns) + 2 * (len(columns) - 1) - width
+    over = sum(columns) + gap * (len(columns) - 1) - width
     if over > 0:
         columns[flexible] = max(columns[flexible] - over, cells(heads[flexible]), len(_ELLIPSIS))
     return [
-        "  ".join(pad(cell, room, right=number in right) for number, (cell, room) in enumerate(zip(line, columns, strict=True))).rstrip()
+        (" " * gap).join(pad(cell, room, right=number in right) for number, (cell, room) in enumerate(zip(line, columns, strict=True))).rstrip()
         for line in (heads, *rows)
     ]

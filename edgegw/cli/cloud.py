@@ -1,4 +1,4 @@
-"""`edgegw cloud receive`: the receiver, what a cloud team runs."""
+"""`edgegw cloud`: the way to the cloud as a technician looks at it, and `edgegw cloud receive`, the receiver that a cloud team runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from typing import Any
 
 import click
 
+from edgegw.cli.cloud_status import status
+from edgegw.cli.cloud_test import test
 from edgegw.cli.settings import current
 
 
-@click.group("cloud", help="The cloud side.")
+@click.group("cloud", help="The way to the cloud, and the cloud side.")
 def command() -> None:
     pass
+
+
+command.add_command(status)
+command.add_command(test)
 
 
 @command.command("receive", help="The receiver: opens batches, writes the sink, answers with signed receipts. Until Ctrl-C or SIGTERM.")

@@ -26,8 +26,9 @@ def read_directly(settings: Settings, code: str, points: Sequence[str], said: st
     """(what the daemon's `read` would answer, gateway, its language); `said` is the text that tells why. Raises EdgegwError."""
     from edgegw.bus.direct import read_device
     from edgegw.clock import Clock, read_clock_trust
-    from edgegw.drivers.plan import line_facts, plan_device
-    from edgegw.drivers.profile import load_profile
+    from edgegw.drivers.catalogue import load_profile
+    from edgegw.drivers.plan import line_facts
+    from edgegw.drivers.planning import plan_device
 
     config = load_config(Path(settings.config))
     device = _find(config, code)
@@ -43,7 +44,15 @@ def read_directly(settings: Settings, code: str, points: Sequence[str], said: st
     readings = asyncio.run(_within(read_device(bus, plan, clock), settings.timeout_s, code))
     data = {
         "values": [value for reading in readings for value in _values(reading) if not wanted or value["point"] in wanted],
-        "device": {"code": code, "name": device.name, "profile": device.profile, "bus": device.bus, "unit": device.unit},
+        "device": {
+            "code": code,
+            "name": device.name,
+            "profile": device.profile,
+            "bus": device.bus,
+            "unit": device.unit,
+            "address": device.address,
+            "unproven": plan.unproven,
+        },
         "requests": sum(len(source.questions) for source in plan.sources),
         "milliseconds": round((time.monotonic() - started_s) * 1000),
     }

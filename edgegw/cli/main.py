@@ -28,14 +28,18 @@ BLOCKS: dict[str, dict[str, tuple[str, str]]] = {
     "Commissioning": {
         "profiles": ("edgegw.cli.profiles", "The products that edgegw knows."),
         "config": ("edgegw.cli.config", "Check the configuration."),
+        "decode": ("edgegw.cli.decode", "Bytes of DL/T 645, UPS and Modbus explained, offline."),
         "bus": ("edgegw.cli.bus", "The buses: what they count, and their frames as they come."),
     },
-    "Data": {},
+    "Data": {
+        "buffer": ("edgegw.cli.buffer", "The store: status, newest values, verify, export, salvage."),
+        "capacity": ("edgegw.cli.capacity", "Hours of room left, and megabytes a month."),
+    },
     "Administration": {
         "run": ("edgegw.cli.run", "The daemon in the foreground (used by systemd)."),
         "version": ("edgegw.cli.version", "Version of the program and of what it runs on."),
         "keys": ("edgegw.cli.keys", "Make and list keys."),
-        "cloud": ("edgegw.cli.cloud", "The cloud side: the receiver."),
+        "cloud": ("edgegw.cli.cloud", "The way to the cloud: status, test; and the receiver."),
         "simulate": ("edgegw.cli.simulate", "A simulated station on real ports."),
         "demo": ("edgegw.cli.demo", "A whole station without hardware, from meters to receiver."),
     },

@@ -102,8 +102,12 @@ def find_fault(data: dict[str, Any], values: Sequence[dict[str, Any]], code: str
 def render(data: dict[str, Any], code: str, language: str, settings: Settings, *, raw: bool) -> Iterator[str]:
     """The screen, at most 80 cells a line."""
     device = data["device"]
-    place = say(language, "read.unit", device["bus"], device["unit"])
+    place = _place(device, language)
     yield cut("  ".join(text for text in (code, device["name"], device["profile"], place) if text), screen_width())
+    if device.get("unproven"):
+        yield say(language, "read.unproven")
+    if said := _identity(device, language):
+        yield cut(said, screen_width())
     values = data["values"]
     heads = [say(language, f"head.{name}") for name in ("point", "value", "unit", "quality", "age")]
     rows = [_row(value, language) for value in values]
@@ -117,6 +121,17 @@ def render(data: dict[str, Any], code: str, language: str, settings: Settings, *
     if data["requests"]:
         requests = count(language, "read.request", "read.requests", data["requests"])
         yield say(language, "read.cost", requests, f"{data['milliseconds']:.0f}")
+
+
+def _identity(device: dict[str, Any], language: str) -> str:
+    """Which device answers, and whether it is the wrong one or asleep; empty where nobody knows."""
+    texts = {"serial_number": "read.serial_number", "model": "read.model", "firmware": "read.firmware"}
+    said = [say(language, text, device[key]) for key, text in texts.items() if device.get(key)]
+    if device.get("stranger"):
+        said.insert(0, say(language, "read.wrong", device["stranger"]))
+    elif device.get("state") == "asleep":
+        said.insert(0, say(language, "read.asleep"))
+    return "  ".join(said)
 
 
 def _row(value: dict[str, Any], language: str) -> list[str]:
@@ -137,3 +152,10 @@ def _has_raw(values: Sequence[dict[str, Any]]) -> bool:
 
 def _raw(value: dict[str, Any]) -> str:
     return " ".join(str(part) for part in (value["address"], value["raw"]) if part is not None)
+
+
+def _place(device: dict[str, Any], language: str) -> str:
+    """The bus, and what finds the device on it."""
+    if device.get("address"):
+        return say(language, "read.address", device["bus"], device["address"])
+    return say(language, "read.unit", device["bus"], device["unit"]) if device["unit"] else str(device["bus"])

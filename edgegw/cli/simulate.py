@@ -20,7 +20,11 @@ LOOK_S = 0.5
 
 @click.command(name="simulate")
 @click.argument("station_file", metavar="[STATION.toml]", required=False, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--scenario", type=click.Choice(["day"]), help="day: a whole day from 06:00, an hour a minute. Default: real time from the station's start hour.")
+@click.option(
+    "--scenario",
+    metavar="day|FILE.toml",
+    help="day: a whole day with its events from 06:00, an hour a minute; or a file with steps of your own. Default: real time from the station's start hour.",
+)
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True, max=100_000), help="How fast the station's time runs. Above 1 serial lines are not paced.")
 @click.option(
     "--journal",
@@ -36,10 +40,12 @@ def command(station_file: Path | None, scenario: str | None, speed: float | None
     import msgspec
 
     from edgegw.cli.settings import current
+    from edgegw.sim.scenario import load_scenario
     from edgegw.sim.simulator import Simulator
     from edgegw.sim.station import load_station
 
     station = load_station(station_file)
+    steps = load_scenario(scenario) if scenario else None
     if scenario == "day":
         station = msgspec.structs.replace(station, start_hour=DAY_START_HOUR)
         speed = speed or DAY_SPEED
@@ -47,7 +53,7 @@ def command(station_file: Path | None, scenario: str | None, speed: float | None
         if journal is None or control is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgegw-simulate-")))
             journal, control = journal or directory / "journal.jsonl", control or directory / "control.sock"
-        simulator = Simulator(station, journal=journal, control=control, speed=speed or 1.0)
+        simulator = Simulator(station, journal=journal, control=control, speed=speed or 1.0, scenario=steps)
 
         def end(_number: int, _frame: FrameType | None) -> None:
             simulator.ask_to_stop()

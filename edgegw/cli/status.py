@@ -107,11 +107,18 @@ def _lines(data: dict[str, Any], language: str) -> Iterator[tuple[str, str, str]
         yield "status.cloud", "none", say(language, "status.no_uplink")
     for uplink in data["uplinks"]:
         yield "status.cloud", "ok" if uplink["connected"] and not uplink["error"] else "warn", _uplink(uplink, language)
+    for uplink in data["uplinks"]:
+        for found in uplink.get("certificates", ()):
+            if found["step"] is not None:
+                name = f"{uplink['name']}: {found['subject']}"
+                yield "status.cert", "warn", say(language, "status.cert_ends", name, found["expires"], found["days_left"])
     for bus in data["buses"]:
         if bus.get("error"):
             yield "status.line", "warn", f"{bus['name']}: {_error(bus['error'])}"
     buffer = data["buffer"]
     yield "status.buffer", "fail" if buffer["error"] else "ok", _buffer(buffer, language)
+    if data.get("unproven"):
+        yield "status.profiles", "none", say(language, "status.unproven", ", ".join(data["unproven"]))
 
 
 def _uplink(uplink: dict[str, Any], language: str) -> str:
@@ -121,6 +128,8 @@ def _uplink(uplink: dict[str, Any], language: str) -> str:
     age_s = uplink["last_receipt_age_s"]
     state = say(language, "status.connected" if uplink["connected"] else "status.not_connected")
     receipt = say(language, "status.no_receipt") if age_s is None else say(language, "status.receipt", duration(language, age_s))
+    today = sum(counts["up"] + counts["down"] for counts in uplink.get("bytes_today", {}).values())
+    receipt += say(language, "status.today", f"{today / 1e6:.1f}") if today else ""
     return where + state + receipt + (say(language, "status.in_flight", uplink["in_flight"]) if uplink["in_flight"] else "")
 
 

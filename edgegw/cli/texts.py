@@ -28,12 +28,17 @@ TEXTS: dict[str, tuple[str, str]] = {
     "status.receipt": (", last receipt {} ago", "，{}前收到确认"),
     "status.no_receipt": (", no receipt yet", "，尚未收到确认"),
     "status.in_flight": (", {} under way", "，{} 批在途"),
+    "status.today": (", {} MB today", "，今日 {} MB"),
+    "status.cert": ("Cert", "证书"),
+    "status.cert_ends": ("{} ends on {} ({} d left)", "{} 将于 {} 到期（剩 {} 天）"),
     "status.no_uplink": ("no uplink is configured", "未配置上传平台"),
     "status.connected": ("connected", "已连接"),
     "status.not_connected": ("not connected", "未连接"),
     "status.waiting": ("{} values waiting", "{} 个值待上传"),
     "status.oldest": (", oldest {}", "，最早 {}前"),
     "status.file": ("; file {} MiB", "；文件 {} MiB"),
+    "status.profiles": ("Model", "型号"),
+    "status.unproven": ("unproven profile: {}", "型号未验证：{}"),
     "status.no_alarm": ("No open alarm.", "无告警。"),
     "clock.synchronised": ("synchronised", "已同步"),
     "clock.corrected": ("corrected", "已校正"),
@@ -64,7 +69,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "head.quality": ("QUALITY", "质量"),
     "head.age": ("AGE", "距今"),
     "head.raw": ("RAW", "原始值"),
+    "head.address": ("ADDR", "地址"),
     "read.unit": ("{} unit {}", "{} 从站 {}"),
+    "read.address": ("{} address {}", "{} 表号 {}"),
+    "read.unproven": ("unproven profile: no captured exchange has shown it yet", "型号未验证：尚无实测报文"),
+    "read.serial_number": ("serial number {}", "序列号 {}"),
+    "read.model": ("model {}", "型号 {}"),
+    "read.firmware": ("firmware {}", "固件 {}"),
+    "read.wrong": ("WRONG DEVICE: serial number {}", "设备不符：序列号 {}"),
+    "read.asleep": ("asleep", "休眠中"),
     "read.cost": ("{}, {} ms", "{}，{} 毫秒"),
     "read.request": ("1 request", "1 次请求"),
     "read.requests": ("{} requests", "{} 次请求"),
@@ -98,6 +111,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "count.foreign": ("foreign", "外来帧"),
     "count.noise_bytes": ("noise bytes", "噪声字节"),
     "count.resyncs": ("resyncs", "重新同步"),
+    "count.withheld": ("withheld", "拦截未发"),
     "count.missed_slots": ("missed polls", "错过的轮询"),
     "stats.load": ("load {} %", "负载 {} %"),
     "stats.lateness": ("late p99 {}", "延迟 p99 {}"),
@@ -129,6 +143,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "monitor.exception": ("exception {} {}", "异常 {} {}"),
     "monitor.bytes": ("{} bytes", "{} 字节"),
     "monitor.unit": ("unit {}", "从站 {}"),
+    "monitor.ups": ("the UPS", "UPS"),
+    "monitor.reply": ("reply", "应答"),
+    "monitor.refusal": ("refuses, error {}H", "异常应答，错误字 {}H"),
+    "line.opened": ("line opened", "线路已打开"),
+    "line.closed": ("LINE CLOSED", "线路已关闭"),
+    "line.not_opened": ("LINE CANNOT BE OPENED", "线路无法打开"),
     "frame.timeout": ("no answer", "无应答"),
     "frame.crc": ("WRONG CHECK SUM", "校验错误"),
     "frame.short": ("CUT SHORT", "帧不完整"),
@@ -146,12 +166,25 @@ TEXTS: dict[str, tuple[str, str]] = {
     "exception.10": ("gateway path unavailable", "网关路径不可用"),
     "exception.11": ("gateway target does not respond", "网关目标无响应"),
     # -- config check
+    "head.late_most": ("LATE AT MOST", "最长延迟"),
     "check.summary": ("{}, {}. Running configuration unchanged.", "{}，{}。运行中的配置未改变。"),
     "check.errors": ("{} errors", "{} 个错误"),
     "check.error": ("1 error", "1 个错误"),
     "check.warnings": ("{} warnings", "{} 个警告"),
     "check.warning": ("1 warning", "1 个警告"),
     "check.good": ("{}: no mistakes. {} devices on {} buses, {} rules, {} uplinks.", "{}：没有错误。{} 台设备，{} 条总线，{} 条规则，{} 个上传平台。"),
+    # -- profiles
+    "head.function": ("FN", "功能码"),
+    "head.type": ("TYPE", "类型"),
+    "head.scale": ("SCALE", "倍率"),
+    "head.group": ("GROUP", "采集组"),
+    "head.title": ("TITLE", "名称"),
+    "profile.unproven": ("unproven: no captured exchange has shown this profile yet", "未验证：该型号尚无实测报文"),
+    "profile.source": ("Source: {}", "来源：{}"),
+    "profile.note": ("Note: {}", "注意：{}"),
+    "profile.mistakes": ("{} mistakes", "{} 处错误"),
+    "profile.right": ("{}: no mistakes", "{}：没有错误"),
+    "profile.refused": ("{} points refused: {}", "{} 个测点被拒绝：{}"),
     # -- explain
     "explain.next": ("Next: {}", "下一步: {}"),
 }
@@ -185,6 +218,13 @@ def duration(language: str, seconds: float | None) -> str:
     if hours < 24:
         return f"{hours}小时{minutes % 60}分" if chinese else f"{hours}h{minutes % 60:02}m"
     return f"{days}天{hours % 24}小时" if chinese else f"{days}d{hours % 24:02}h"
+
+
+def duration_ms(language: str, milliseconds: float) -> str:
+    """`40 ms`, `1.3 s`, `2m10s`."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} {'毫秒' if language == 'zh' else 'ms'}"
+    return f"{milliseconds / 1000:.1f} {'秒' if language == 'zh' else 's'}" if milliseconds < 60_000 else duration(language, milliseconds / 1000)
 
 
 def age(seconds: float | None) -> str:

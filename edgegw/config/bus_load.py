@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 from edgegw.config.finding import ERROR, WARNING
 from edgegw.config.model import Bus, Device
 from edgegw.drivers.base import DevicePlan, LineFacts
-from edgegw.drivers.plan import line_facts, plan_device, question_ms
-from edgegw.drivers.profile import Profile
+from edgegw.drivers.plan import busy_share, lateness_ms, line_facts, question_ms
+from edgegw.drivers.planning import plan_device
+from edgegw.drivers.profile_base import ProfileBase
 
 # Above the first share a retry or a technician's question makes polls late; above the second they never catch up.
 SHARE_WARNING = 0.6
@@ -22,6 +23,10 @@ SHARE_ERROR = 1.0
 _PERIODS_S = (1, 2, 3, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
 # So many groups are named one by one in a proposal.
 _GROUPS_NAMED_MAX = 3
+
+
+_Kind = tuple[str, tuple[tuple[str, float], ...], tuple[str, ...]]
+"""Profile, periods, choice of points."""
 
 
 class _Cost(NamedTuple):
@@ -33,7 +38,27 @@ class _Cost(NamedTuple):
     number: int
 
 
-def judge_load(bus: Bus, devices: Sequence[tuple[Device, Profile]]) -> tuple[Literal["error", "warning"], str] | None:
+class Forecast(NamedTuple):
+    """What the plan says of a bus before anybody has polled it."""
+
+    bus: str
+    devices: int
+    requests: int
+    """Of one round: every question once."""
+    busy_share: float
+    lateness_ms: float
+    """Longest time from due to asked, when everything is due at once."""
+
+
+def forecast(bus: Bus, devices: Sequence[tuple[Device, ProfileBase]]) -> Forecast:
+    """Raises EdgegwError for a poll group that does not exist."""
+    line = line_facts(bus)
+    plans = [plan for plan, number in _kinds(devices, line) for _ in range(number)]
+    requests = sum(len(source.questions or source.usual) for plan in plans for source in plan.sources)
+    return Forecast(bus.name, len(devices), requests, busy_share(plans, line), lateness_ms(plans, line))
+
+
+def judge_load(bus: Bus, devices: Sequence[tuple[Device, ProfileBase]]) -> tuple[Literal["error", "warning"], str] | None:
     """Severity and sentence for a bus that is too busy. Raises EdgegwError for a poll group that does not exist."""
     line = line_facts(bus)
     costs = [cost for plan, number in _kinds(devices, line) for cost in _costs(plan, number, line)]
@@ -53,12 +78,12 @@ def judge_load(bus: Bus, devices: Sequence[tuple[Device, Profile]]) -> tuple[Lit
     return (ERROR if share > SHARE_ERROR else WARNING), text
 
 
-def _kinds(devices: Sequence[tuple[Device, Profile]], line: LineFacts) -> Iterator[tuple[DevicePlan, int]]:
+def _kinds(devices: Sequence[tuple[Device, ProfileBase]], line: LineFacts) -> Iterator[tuple[DevicePlan, int]]:
     """A plan for each kind of device, and how many there are of it."""
-    first: dict[tuple[str, tuple[tuple[str, float], ...]], tuple[Device, Profile]] = {}
-    numbers: Counter[tuple[str, tuple[tuple[str, float], ...]]] = Counter()
+    first: dict[_Kind, tuple[Device, ProfileBase]] = {}
+    numbers: Counter[_Kind] = Counter()
     for device, profile in devices:
-        key = device.profile, tuple(sorted(device.period_s.items()))
+        key = device.profile, tuple(sorted(device.period_s.items())), tuple(device.points)
         first.setdefault(key, (device, profile))
         numbers[key] += 1
     for key, (device, profile) in first.items():
@@ -67,7 +92,7 @@ def _kinds(devices: Sequence[tuple[Device, Profile]], line: LineFacts) -> Iterat
 
 def _costs(plan: DevicePlan, number: int, line: LineFacts) -> Iterator[_Cost]:
     for source in plan.sources:
-        for question in source.questions:
+        for question in source.questions or source.usual:
             yield _Cost(source.source.group, source.source.period_ms, question_ms(question, line, plan.gap_ms), number)
 
 

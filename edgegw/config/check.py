@@ -10,20 +10,24 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from edgegw.config.bus_load import judge_load
-from edgegw.config.finding import ERROR, WARNING, Finding, did_you_mean
+from edgegw.config.bus_load import Forecast, forecast, judge_load
+from edgegw.config.device_check import check_devices, fault_of_profile
+from edgegw.config.finding import ERROR, WARNING, Finding
 from edgegw.config.lines import LineIndex
 from edgegw.config.load import Loaded, load
-from edgegw.config.model import Bus, Config, Device
+from edgegw.config.model import Bus, Config
 from edgegw.config.rule_check import check_rules
 from edgegw.config.salvage import Rest
 from edgegw.config.site import Doubt, Site
+from edgegw.config.truth_check import check_truth
 from edgegw.config.uplink_check import check_uplinks
-from edgegw.drivers.profile import Profile, available, load_profile
+from edgegw.drivers.catalogue import available, load_profile
+from edgegw.drivers.profile_base import ProfileBase
 from edgegw.errors import EdgegwError
 
 # A name for the resolver: letters, digits and hyphens between dots; an underscore for the names that people give all the same.
@@ -56,31 +60,43 @@ def _check_rest(rest: Rest, file: str, *, running: bool) -> list[Finding]:
     return [Finding(doubt.severity, doubt.id, rest.line(*doubt.path), doubt.text, file) for doubt in doubts]
 
 
+def forecasts(config: Config) -> list[Forecast]:
+    """What each bus with devices will have to carry, as far as it can be planned: no finding, but good to know."""
+    site = _site(config)
+    found: list[Forecast] = []
+    for bus in config.bus:
+        devices = [(device, site.profiles[device.profile]) for device in site.on_bus(bus.name) if device.profile in site.profiles]
+        with suppress(EdgegwError):  # A poll group that does not exist is a finding.
+            found += [forecast(bus, devices)] if devices else []
+    return found
+
+
+def _site(config: Config) -> Site:
+    return Site.of(config, {name: profile for name in {device.profile for device in config.device} if (profile := _profile(name))})
+
+
 def _doubts(config: Config, *, running: bool) -> list[Doubt]:
-    site = Site.of(config, {name: profile for name in {device.profile for device in config.device} if (profile := _profile(name))})
-    return [*_names(config), *_buses(config), *_devices(site), *_loads(site), *check_rules(site), *check_uplinks(config, running=running)]
+    site = _site(config)
+    return [
+        *_names(config),
+        *_buses(config),
+        *check_devices(site),
+        *_loads(site),
+        *check_rules(site),
+        *check_truth(site),
+        *check_uplinks(config, running=running),
+    ]
 
 
 def _line_of(finding: Finding) -> int:
     return finding.line or 0
 
 
-def _profile(name: str) -> Profile | None:
+def _profile(name: str) -> ProfileBase | None:
     """The profile, or None for one that does not exist or, being a station's own file, is wrong. A broken one of edgegw's own is its bug and is raised."""
     if name in available():
         return load_profile(name)
-    return None if _fault_of(name) else load_profile(name)
-
-
-def _fault_of(name: str) -> str:
-    """What is wrong with a station's own profile (a path that ends in .toml); of another name that it does not exist."""
-    if not name.endswith(".toml"):
-        return f'unknown profile "{name}"{did_you_mean(name, available())}'
-    try:
-        load_profile(name)
-    except EdgegwError as fault:
-        return f"{fault.text}; {fault.next_step}"
-    return ""
+    return None if fault_of_profile(name) else load_profile(name)
 
 
 def _names(config: Config) -> Iterator[Doubt]:
@@ -171,47 +187,3 @@ def _loads(site: Site) -> Iterator[Doubt]:
         if found:
             severity, text = found
             yield Doubt(severity, "E-CFG-LOAD" if severity == ERROR else "W-CFG-LOAD", ("bus", number), text)
-
-
-# -- devices
-
-
-def _devices(site: Site) -> Iterator[Doubt]:
-    buses = {bus.name: bus for bus in site.config.bus}
-    units: dict[tuple[str, int], str] = {}
-    compared: set[tuple[str, str]] = set()
-    for number, device in enumerate(site.config.device):
-        path = ("device", number)
-        title = f'device "{device.code}": '
-        profile = site.profiles.get(device.profile)
-        if device.bus not in buses:
-            yield Doubt(ERROR, "E-CFG-BUS", (*path, "bus"), f'{title}unknown bus "{device.bus}"{did_you_mean(device.bus, buses)}')
-        first = units.setdefault((device.bus, device.unit), device.code)
-        if first != device.code:
-            yield Doubt(ERROR, "E-CFG-UNIT-DUP", (*path, "unit"), f'bus "{device.bus}": unit {device.unit} twice: {first}, {device.code}')
-        if profile is None:
-            yield Doubt(ERROR, "E-CFG-PROFILE", (*path, "profile"), f"{title}{_fault_of(device.profile)}")
-            continue
-        yield from _groups(device, profile, path)
-        if device.bus in buses and (device.bus, device.profile) not in compared:
-            compared.add((device.bus, device.profile))
-            yield from _line_defaults(device, profile, buses[device.bus], path)
-
-
-def _groups(device: Device, profile: Profile, path: tuple[str, int]) -> Iterator[Doubt]:
-    for group in device.period_s:
-        # The planner may cut a group into several questions: electrical, electrical.2, ...
-        if group not in profile.group and re.sub(r"\.\d+$", "", group) not in profile.group:
-            hint = did_you_mean(group, profile.group) or f"; it has {', '.join(sorted(profile.group))}"
-            text = f'device "{device.code}": profile {device.profile} has no poll group "{group}"{hint}'
-            yield Doubt(ERROR, "E-CFG-GROUP", (*path, "period_s", group), text)
-
-
-def _line_defaults(device: Device, profile: Profile, bus: Bus, path: tuple[str, int]) -> Iterator[Doubt]:
-    head = profile.profile
-    if bus.kind == "serial" and (bus.baudrate, bus.parity) != (head.baudrate, head.parity):
-        text = (
-            f'device "{device.code}": {device.profile} leaves its maker at {head.baudrate} {head.parity}, '
-            f'bus "{bus.name}" runs at {bus.baudrate} {bus.parity}; right if the device was set so'
-        )
-        yield Doubt(WARNING, "W-CFG-LINE", (*path, "profile"), text)

@@ -32,6 +32,10 @@ class Gateway(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     gateway: Annotated[Code, Meta(description="Code of this gateway, unique in its station.")]
     name: Annotated[str, Meta(description="Name of the station for people, in any language.", max_length=64)] = ""
     language: Annotated[Literal["en", "zh"], Meta(description="Language of the screens when the caller's is not known.")] = "en"
+    latitude: Annotated[
+        float, Meta(description="Latitude of the station in degrees, north positive: inverters sleep by the sun; 0 and 0: not known.", ge=-90, le=90)
+    ] = 0.0
+    longitude: Annotated[float, Meta(description="Longitude of the station in degrees, east positive.", ge=-180, le=180)] = 0.0
 
     @property
     def identity(self) -> str:
@@ -66,6 +70,14 @@ class Store(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
         int,
         Meta(description="Most that the database and its log may take of the disk, in MiB; 0: half of the file system, at most 8192.", ge=0, le=1_048_576),
     ] = 0
+    keep_readings_days: Annotated[
+        int, Meta(description="Readings that every cloud has confirmed are kept so long; what is not confirmed is never removed by age.", ge=1, le=36_500)
+    ] = 30
+    written_mb_a_day_max: Annotated[
+        int, Meta(description="More megabytes written to the disk a day than this are told as a warning: flash wears out.", ge=1, le=1_000_000)
+    ] = 1500
+    keep_records_days: Annotated[int, Meta(description="The same for statistics, sessions and reports.", ge=1, le=36_500)] = 1096
+    keep_events_days: Annotated[int, Meta(description="The same for alarms, events and the audit record.", ge=1, le=36_500)] = 1096
 
 
 class Bus(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,7 +86,7 @@ class Bus(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name: Annotated[Name, Meta(description="Name of the bus.")]
     kind: Annotated[
         Literal["serial", "tcp", "rtu-over-tcp"],
-        Meta(description="A serial port (Modbus RTU), Modbus TCP, or Modbus RTU through a serial server."),
+        Meta(description="A serial port, Modbus TCP, or through a serial server the bytes of a serial line (Modbus RTU, DL/T 645, UPS)."),
     ]
     path: Annotated[str, Meta(description="Serial port, best by a name that stays: /dev/serial/by-path/... or /dev/edgegw/...")] = ""
     baudrate: Annotated[Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200], Meta(description="Speed of the serial line.")] = 9600
@@ -93,22 +105,57 @@ class Bus(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = 3000
 
 
+class Contact(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How one input of a device is wired."""
+
+    contact: Annotated[Literal["no", "nc"], Meta(description="no: closed is 1, the alarm; nc: open is, and the value is turned round.")] = "no"
+    fail_safe: Annotated[bool, Meta(description="An input that cannot be read for 3 s is told as lost.")] = False
+    debounce_ms: Annotated[Milliseconds, Meta(description="A new value counts only after it was seen unchanged for this long.", ge=0)] = 0
+    name: Annotated[str, Meta(description="Name of the input for people, in any language.", max_length=64)] = ""
+
+
 class Device(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One thing that answers."""
 
     code: Annotated[Name, Meta(description="Code of the device, unique in the station.")]
     bus: Annotated[Name, Meta(description="Bus that the device is on.")]
-    unit: Annotated[int, Meta(description="Modbus unit id of the device on its bus.", ge=1, le=247)]
+    unit: Annotated[
+        int, Meta(description="Modbus unit id of the device on its bus, 1 to 247, over TCP to 255; 0 where its protocol has none.", ge=0, le=255)
+    ] = 0
+    address: Annotated[
+        str, Meta(description="DL/T 645 address of the meter: the up to 12 digits on its nameplate; empty for other protocols.", pattern="^[0-9]{0,12}$")
+    ] = ""
     profile: Annotated[
         str, Meta(description="Product of the device: a profile of edgegw's own (docs/profiles.md), or the full path of a file of yours that ends in .toml.")
     ]
     name: Annotated[str, Meta(description="Name of the device for people, in any language.", max_length=64)] = ""
+    serial_number: Annotated[
+        str, Meta(description="Serial number that the device must tell, where its profile can read it; empty: any is right.", max_length=64)
+    ] = ""
     location: Annotated[str, Meta(description="Where the device stands: zone, bay or cabinet.", max_length=64)] = ""
+    points: Annotated[
+        list[str], Meta(description="Read only the points with these names; * stands for any letters, as in energy.*. Empty: all that the profile has.")
+    ] = []
     period_s: Annotated[
         dict[str, Annotated[float, Meta(ge=0.02, le=86_400)]],
         Meta(description="Poll period of a group of points, instead of the profile's."),
     ] = {}
     offline_after_s: Annotated[Seconds, Meta(description="Without an answer for this long, and 3 polls failed, the device is offline.", ge=1)] = 15.0
+
+    rated_kw: Annotated[float, Meta(description="Rated power in kW: larger steps of its registers are judged by it; 0: not judged.", ge=0, le=1_000_000)] = 0.0
+    sleep_states: Annotated[
+        list[Annotated[int, Meta(ge=0)]],
+        Meta(description="Codes of the point state with which an inverter goes to sleep: when it falls silent after one of them it is asleep."),
+    ] = []
+    input: Annotated[
+        dict[str, Contact],
+        Meta(description='How its inputs are wired, by number: input = { "4" = { contact = "nc", fail_safe = true, debounce_ms = 1000, name = "smoke" } }.'),
+    ] = {}
+
+    @property
+    def key(self) -> int:
+        """What tells it from the others of its bus: the unit id, or the number that its address is."""
+        return int(self.address) if self.address else self.unit
 
 
 class Rule(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -130,6 +177,32 @@ class Rule(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     text: Annotated[str, Meta(description="What the alarm says to people.", max_length=128)] = ""
 
 
+class Computed(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One point that is computed of others."""
+
+    code: Annotated[Name, Meta(description="Device that the point belongs to, of class computed; several points may share it.")]
+    point: Annotated[str, Meta(description="Name of the point, as in the dictionary, which gives its unit.")]
+    operation: Annotated[
+        Literal["sum", "difference", "ratio"],
+        Meta(description="sum of all; difference: the first less all others; ratio: the first over the second."),
+    ]
+    inputs: Annotated[list[str], Meta(description='What it is computed of: ["AC-01.active_power", "AC-02.active_power"].')]
+    period_s: Annotated[float, Meta(description="It is computed anew at most this often.", ge=0.1, le=86_400)] = 10.0
+
+
+class Balance(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Points that must add up to another one."""
+
+    name: Annotated[Name, Meta(description="Name of the comparison, unique.")]
+    total: Annotated[str, Meta(description='The whole, as "MAIN.energy.import".')]
+    parts: Annotated[
+        list[str], Meta(description='The parts, of the same unit; one with - in front is taken off: ["AC-01.energy.import", "-PV.energy.export"].')
+    ]
+    tolerance_percent: Annotated[float, Meta(description="They may differ by this much of the whole.", ge=0, le=100)] = 5.0
+    window_s: Annotated[Seconds, Meta(description="Over this time.", ge=1)] = 86_400.0
+    parts_may_be_less: Annotated[bool, Meta(description="Only parts that are more than the whole are told: the whole has other loads too.")] = False
+
+
 class Uplink(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One cloud."""
 
@@ -149,6 +222,13 @@ class Uplink(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     connect_timeout_s: Annotated[Seconds, Meta(description="Longest wait for TCP, TLS and CONNACK together.", ge=0.01)] = 20.0
     puback_timeout_s: Annotated[Seconds, Meta(description="A message without PUBACK for this long ends the connection.", ge=0.01)] = 20.0
     receipt_timeout_s: Annotated[Seconds, Meta(description="Without a receipt for this long after PUBACK a batch is sent again.", ge=0.01)] = 120.0
+    points: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...],
+        Meta(description="Only points of these names are sent (`energy.*`, `gun1.state`); empty: all. Events are always sent.", max_length=100),
+    ] = ()
+    quota_mb_month: Annotated[
+        int, Meta(description="Megabytes that the SIM card may carry in a month, both ways; told as an alarm at 80 and 100 %; 0: not counted against.", ge=0)
+    ] = 0
     backlog_batches_per_s: Annotated[float, Meta(description="Batches of backlog a second; 0: no limit.", ge=0)] = 2.0
     backlog_start_s_max: Annotated[
         Seconds, Meta(description="After an outage of more than 10 minutes the backlog starts after a random time up to this; 0: at once.", ge=0)
@@ -165,4 +245,6 @@ class Config(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bus: list[Bus] = []
     device: list[Device] = []
     rule: list[Rule] = []
+    computed: list[Computed] = []
+    balance: list[Balance] = []
     uplink: list[Uplink] = []

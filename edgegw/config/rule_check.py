@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from edgegw.config.finding import ERROR, WARNING, did_you_mean
-from edgegw.config.model import Device, Rule
+from edgegw.config.model import Computed, Device, Rule
 from edgegw.config.site import Doubt, Site
 from edgegw.points import lookup, suggest
 
@@ -21,6 +21,8 @@ def check_rules(site: Site) -> Iterator[Doubt]:
         if lookup(rule.point) is None:
             yield Doubt(ERROR, "E-CFG-POINT", (*path, "point"), f'rule "{rule.name}": unknown point "{rule.point}"{_near(rule.point, points)}')
             continue
+        if any(_computes(rule, computed) for computed in site.config.computed):
+            continue
         missing = [pattern for pattern in rule.devices if not _named(pattern, codes)]
         for pattern in missing:
             hint = did_you_mean(pattern, codes)
@@ -29,6 +31,12 @@ def check_rules(site: Site) -> Iterator[Doubt]:
             of_class = f' of class "{rule.device_class}"' if rule.device_class else ""
             text = f'rule "{rule.name}": none of its devices{of_class} has the point "{rule.point}"; the rule never acts'
             yield Doubt(WARNING, "W-CFG-RULE", (*path, "point"), text)
+
+
+def _computes(rule: Rule, computed: Computed) -> bool:
+    """Whether the rule judges a computed point."""
+    of_class = rule.device_class in ("", "computed") and rule.point == computed.point
+    return of_class and (not rule.devices or any(fnmatchcase(computed.code, pattern) for pattern in rule.devices))
 
 
 def _near(point: str, points: dict[str, frozenset[str]]) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from edgegw.config.lines import Path
 from edgegw.config.model import Config, Device
-from edgegw.drivers.profile import Profile
+from edgegw.drivers.profile_base import ProfileBase
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -25,11 +25,11 @@ class Site(msgspec.Struct, frozen=True):
     """A configuration and the profiles that it names and that exist."""
 
     config: Config
-    profiles: Mapping[str, Profile]
+    profiles: Mapping[str, ProfileBase]
     by_bus: Mapping[str, list[Device]]
 
     @classmethod
-    def of(cls, config: Config, profiles: Mapping[str, Profile]) -> Site:
+    def of(cls, config: Config, profiles: Mapping[str, ProfileBase]) -> Site:
         by_bus: dict[str, list[Device]] = {}
         for device in config.device:
             by_bus.setdefault(device.bus, []).append(device)

@@ -24,6 +24,7 @@ _SHOWN_CHARACTERS_MAX = 40
 PATTERN_WORDS = {
     "^[A-Za-z0-9_-]{1,16}$": "1 to 16 letters A-Z a-z, digits, _ or -",
     "^[A-Za-z0-9_.-]{1,32}$": "1 to 32 letters A-Z a-z, digits, _, . or -",
+    "^[0-9]{0,12}$": "up to 12 digits",
     "^mqtts?://[^/ ]+$": "like mqtts://host:8883",
 }
 """Each pattern of the model in words (a test knows if one is missing)."""
@@ -123,9 +124,11 @@ def _keys_of(field: inspect.Field) -> set[str]:
 
 def _walk_value(value: Any, kind: inspect.Type, path: Path, where: str) -> Iterator[Mistake]:
     kind = bare(kind)
-    if isinstance(kind, inspect.ListType) and isinstance(value, list):
+    if isinstance(kind, inspect.ListType | inspect.VarTupleType) and isinstance(value, list):
         for number, item in enumerate(value):
             yield from _walk_value(item, kind.item_type, (*path, number), f"{where}: element {number + 1}")
+    elif isinstance(kind, inspect.StructType) and isinstance(value, dict):
+        yield from _walk_struct(value, kind, path, f"{where}: ")
     elif isinstance(kind, inspect.DictType) and isinstance(value, dict):
         for key, item in value.items():
             yield from _walk_value(item, kind.value_type, (*path, key), f"{where}.{key}")
@@ -151,10 +154,14 @@ def _judge(value: Any, kind: inspect.Type) -> _Fault:
             fault = _judge_range(value, kind) if type(value) in (int, float) else ("E-CFG-TYPE", "must be a number", _number_hint(value))
         case inspect.BoolType():
             fault = None if type(value) is bool else ("E-CFG-TYPE", "must be true or false", "")
-        case inspect.ListType():
+        case inspect.ListType() | inspect.VarTupleType():
             fault = "E-CFG-TYPE", 'must be a list, as in ["AC-01", "AC-02"]', ""
+        case inspect.DictType(value_type=inspect.StructType()):
+            fault = "E-CFG-TYPE", 'must be a table by number, as in { "4" = { contact = "nc" } }', ""
         case inspect.DictType():
             fault = "E-CFG-TYPE", "must be a table of groups, as in { electrical = 2 }", ""
+        case inspect.StructType():
+            fault = "E-CFG-TYPE", "must be a table, as in { key = value }", ""
         case _:
             raise AssertionError(f"the model has a type that the walk does not know: {kind}")
     return fault

@@ -6,12 +6,12 @@ answers to `decode`, which returns positional values and what is not good of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 import msgspec
 
 from edgegw.config.model import Bus
-from edgegw.model import Answer, Quality, Question, Source, Value
+from edgegw.model import Answer, Fault, Quality, Question, Source, Value
 
 Decode = Callable[[Sequence[Answer]], tuple[tuple[Value, ...], Mapping[int, Quality]]]
 """Pure: one answer for each question of the source to (values, quality), positional to the source's points."""
@@ -65,6 +65,25 @@ class PlannedSource(msgspec.Struct, frozen=True):
     pieces: int = 1
     divide: Callable[[frozenset[Pieces]], Division] | None = None
     """Pure: the pieces that the device refused to how the rest is asked; None where a question cannot be divided."""
+    usual: tuple[Question, ...] = ()
+    """What will be asked as far as can be foreseen, where `questions` are known from the introduction only: for the estimate of the line's load."""
+
+
+class Introduction(msgspec.Struct, frozen=True):
+    """What a device said of itself when its line was opened or when it came back."""
+
+    identity: Mapping[str, str] = {}
+    """serial_number, model, firmware, ...: as far as it has them."""
+    sources: tuple[PlannedSource, ...] | None = None
+    """How its sources are read from now on, with the ids and layouts that they had; None: as planned."""
+    note: str = ""
+    """For people: why sources stay without questions, or what is unusual."""
+    probe: Question | None = None
+    """The shortest question that it answers, where its plan could not know that; None: as planned."""
+
+
+Introduce = Callable[[], Generator[Question, Answer | Fault, Introduction]]
+"""Pure: yields the questions to ask, is sent what came, returns what the device is."""
 
 
 class DevicePlan(msgspec.Struct, frozen=True):
@@ -73,6 +92,7 @@ class DevicePlan(msgspec.Struct, frozen=True):
     device: str
     device_class: str
     unit: int
+    """Its key on the bus: Modbus unit id, or the number that its address is."""
     sources: tuple[PlannedSource, ...]
     probe: Question
     """The shortest question that a living device answers."""
@@ -81,6 +101,12 @@ class DevicePlan(msgspec.Struct, frozen=True):
     profile: str = ""
     connect_delay_ms: int = 0
     """Quirk: least pause between opening the line and the first request to this device."""
+    address: str = ""
+    """For people: its address as it stands on the nameplate; empty where the unit id is all."""
+    unproven: bool = False
+    """No captured exchange stands behind its profile."""
+    introduce: Introduce | None = None
+    """Asked when the line was opened and after every silence, before anything else."""
 
 
 # Modbus over serial line V1.02, 2.5.1.1: 3.5 characters of silence before a frame, fixed to 1.75 ms above 19200 baud.

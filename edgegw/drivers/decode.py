@@ -14,6 +14,7 @@ import math
 import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from fractions import Fraction
 from functools import partial
 from operator import itemgetter, le, mul
@@ -52,13 +53,19 @@ class Field(NamedTuple):
 class BlockDecoder:
     """Decodes the answer to one block of registers."""
 
-    def __init__(self, fields: Sequence[Field], layout: struct.Struct, gather: Callable[[bytes], tuple[int, ...]] | None) -> None:
+    def __init__(
+        self, fields: Sequence[Field], layout: struct.Struct, gather: Callable[[bytes], tuple[int, ...]] | None, bounded: Sequence[int] | None = None
+    ) -> None:
+        """`bounded`: positions of the fields whose bounds leave out something that their type can hold; None: all."""
         self._fields = fields
         self._unpack = layout.unpack
         self._gather = gather
-        self._lows = [field.low for field in fields]
-        self._highs = [field.high for field in fields]
+        looked_at = range(len(fields)) if bounded is None else bounded
+        self._lows = [fields[i].low for i in looked_at]
+        self._highs = [fields[i].high for i in looked_at]
+        self._pick = itemgetter(*looked_at, looked_at[-1]) if 0 < len(looked_at) < len(fields) else None
         self._factors = [field.factor for field in fields]
+        self._is_scaled = any(factor != 1 for factor in self._factors)
         # The bounds cover sentinels outside the range; these are the ones inside.
         self._invalid = [(i, field.invalid) for i, field in enumerate(fields) if any(field.low <= raw <= field.high for raw in field.invalid)]
         self._specials = [(i, field.special) for i, field in enumerate(fields) if field.special is not None]
@@ -66,13 +73,15 @@ class BlockDecoder:
     def __call__(self, answers: Sequence[Answer]) -> tuple[tuple[Value, ...], Mapping[int, Quality]]:
         data = answers[0].data
         raw = self._unpack(bytes(self._gather(data)) if self._gather else data)
-        if not all(map(le, self._lows, raw)) or not all(map(le, raw, self._highs)):
-            return self._one_by_one(raw)
+        if self._lows:
+            looked_at = self._pick(raw) if self._pick else raw
+            if not all(map(le, self._lows, looked_at)) or not all(map(le, looked_at, self._highs)):
+                return self._one_by_one(raw)
         for i, invalid in self._invalid:
             if raw[i] in invalid:
                 return self._one_by_one(raw)
         if not self._specials:
-            return tuple(map(mul, raw, self._factors)), _GOOD
+            return tuple(map(mul, raw, self._factors)) if self._is_scaled else raw[: len(self._factors)], _GOOD
         values: list[Value] = [*map(mul, raw, self._factors)]
         try:
             for i, special in self._specials:
@@ -113,7 +122,13 @@ def compile_block(profile: Profile, rows: Sequence[PointRow], address: int, coun
         fields.append(_field(row, profile.row_point(row), i, position))
     spots = [_Spot(2 * (row.address - address), _code(row), profile.row_order(row)) for row in rows]
     spots += [_Spot(2 * (register - address), "h", "AB") for register in exponents]
-    return BlockDecoder(fields, *_layout(spots, 2 * count))
+    bounded = [i for i, (row, field) in enumerate(zip(rows, fields, strict=True)) if not _takes_all(row, field)]
+    return BlockDecoder(fields, *_layout(spots, 2 * count), bounded)
+
+
+def _takes_all(row: PointRow, field: Field) -> bool:
+    """Whether no raw number of its type is out of its bounds."""
+    return row.type not in ("f32", "f64") and (row.type in ("string", "datetime") or (field.low, field.high) == _raw_bounds(row))
 
 
 def _decode_bits(offsets: Sequence[int], answers: Sequence[Answer]) -> tuple[tuple[Value, ...], Mapping[int, Quality]]:
@@ -133,7 +148,7 @@ class _Spot(NamedTuple):
 
 
 def _code(row: PointRow) -> str:
-    return f"{2 * row.length}s" if row.type == "string" else _CODES[row.type]
+    return f"{2 * row.count}s" if row.type in ("string", "datetime") else _CODES[row.type]
 
 
 def _layout(spots: Sequence[_Spot], size: int) -> tuple[struct.Struct, Callable[[bytes], tuple[int, ...]] | None]:
@@ -166,10 +181,12 @@ def _letters(width: int) -> Sequence[str]:
 def _field(row: PointRow, point: Point, i: int, exponent: int | None) -> Field:
     """A text, a code, a bit or a number, each with its raw bounds."""
     invalid = frozenset(row.invalid)
-    if row.type == "string":
-        return Field(b"", b"\xff" * (2 * row.length + 1), 1, invalid, partial(_text, i))
+    if row.type in ("string", "datetime"):
+        return Field(b"", b"\xff" * (2 * row.count + 1), 1, invalid, partial(_text if row.type == "string" else _clock, i))
+    if row.faults:
+        return Field(*_raw_bounds(row), 1, invalid, partial(_set_bits, {bit: fault.id for bit, fault in row.fault_bits.items()}, i))
     if row.map:
-        return Field(*_raw_bounds(row), 1, invalid, partial(_mapped, _reader(row), row.codes, point.kind, i))
+        return Field(*_raw_bounds(row), 1, invalid, partial(_mapped, _reader(row), row.codes, i))
     if row.type == "bit":
         return Field(*_raw_bounds(row), 1, invalid, partial(_bit, row.bit, i))
     return _number_field(row, point, i, exponent)
@@ -270,14 +287,27 @@ def _bit(bit: int, i: int, raw: Sequence[Any]) -> int:
     return int(raw[i]) >> bit & 1
 
 
-def _mapped(reader: Callable[[int], int] | None, codes: Mapping[int, int | str], kind: str, i: int, raw: Sequence[Any]) -> Value:
-    """A code that the map does not know stays raw where the point is a state; a text it cannot be."""
-    code: int = raw[i] if reader is None else reader(raw[i])
-    if code in codes:
-        return codes[code]
-    if kind == "text":
-        raise NoValueError
-    return code
+def _mapped(reader: Callable[[int], int] | None, codes: Mapping[int, int | str], i: int, raw: Sequence[Any]) -> Value:
+    """A code that the map does not know could be taken for another state if it stayed as it is: it has no value."""
+    try:
+        return codes[raw[i] if reader is None else reader(raw[i])]
+    except KeyError as fault:
+        raise NoValueError from fault
+
+
+def _set_bits(tokens: Mapping[int, str], i: int, raw: Sequence[Any]) -> str:
+    """The set bits from the lowest on; the text is empty when none is set."""
+    word: int = raw[i]
+    return " ".join(tokens.get(bit, f"unknown_bit_{bit}") for bit in range(word.bit_length()) if word >> bit & 1)
+
+
+def _clock(i: int, raw: Sequence[Any]) -> str:
+    """Year of the century, month, day, hour, minute, second, a byte each, binary."""
+    year, *rest = raw[i]
+    try:
+        return str(datetime(2000 + year, *rest))  # noqa: DTZ001 - the device's own clock, in a zone that nobody knows
+    except ValueError as fault:
+        raise NoValueError from fault
 
 
 def _text(i: int, raw: Sequence[Any]) -> str:

@@ -46,7 +46,7 @@ def describe(data: bytes, *, tcp: bool, question: bool) -> Words | None:
 
 def is_request(data: bytes) -> bool:
     """Whether an RTU frame of nobody knows whom is a read request: eight bytes that no answer to a read has, save 17 to 24 bits."""
-    return len(data) == _REQUEST_BODY_BYTES + 2 and data[1] in _READS and data[2] != 3
+    return len(data) == _REQUEST_BODY_BYTES + 2 and data[1] in _READS and (data[1] not in _BITS or data[2] != 3)
 
 
 def _rtu_body(data: bytes, *, question: bool) -> bytes | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import accumulate
 from operator import itemgetter
@@ -20,6 +20,7 @@ from edgegw.drivers import holes as holes_of
 from edgegw.drivers import modbus_codec
 from edgegw.drivers.base import Decode, DevicePlan, Division, LineFacts, Part, Pieces, PlannedSource, character_ms, silence_ms
 from edgegw.drivers.decode import compile_block
+from edgegw.drivers.identity import introduction_of
 from edgegw.drivers.profile import BITS_MAX, PointRow, Profile
 from edgegw.errors import EXIT_USAGE, EdgegwError
 from edgegw.model import Point, Question, Source
@@ -91,6 +92,7 @@ def plan_device(device: Device, profile: Profile, line: LineFacts, first_source_
         probe=_question(device.unit, _shortest(profile), line),
         gap_ms=head.gap_ms,
         connect_delay_ms=head.connect_delay_ms if line.framing == "tcp" else 0,
+        introduce=introduction_of(profile, partial(_ask, device.unit, line)),
     )
 
 
@@ -159,12 +161,12 @@ def question_ms(question: Question, line: LineFacts, gap_ms: float = 0) -> float
 
 def round_ms(plans: Sequence[DevicePlan], line: LineFacts) -> float:
     """Predicted time of asking every question of the bus once."""
-    return sum(question_ms(question, line, plan.gap_ms) for plan in plans for source in plan.sources for question in source.questions)
+    return sum(cost_ms for cost_ms, _ in _costs(plans, line))
 
 
 def busy_share(plans: Sequence[DevicePlan], line: LineFacts) -> float:
     """Predicted share of its time in which the bus is asked or answers; above 1 it cannot keep its periods."""
-    return sum(question_ms(question, line, plan.gap_ms) / source.source.period_ms for plan in plans for source in plan.sources for question in source.questions)
+    return sum(cost_ms / period_ms for cost_ms, period_ms in _costs(plans, line))
 
 
 def lateness_ms(plans: Sequence[DevicePlan], line: LineFacts) -> float:
@@ -172,12 +174,20 @@ def lateness_ms(plans: Sequence[DevicePlan], line: LineFacts) -> float:
 
     A bus that is asked for more than it carries always has a source that is one slot behind: a round and that source's period.
     """
-    costs = [(question_ms(question, line, plan.gap_ms), source.source.period_ms) for plan in plans for source in plan.sources for question in source.questions]
+    costs = list(_costs(plans, line))
     if not costs:
         return 0.0
     if busy_share(plans, line) > 1:
-        return sum(cost for cost, _ in costs) + min(period for _, period in costs)
-    return sum(cost for cost, _ in costs) - costs[-1][0]
+        return sum(cost_ms for cost_ms, _ in costs) + min(period_ms for _, period_ms in costs)
+    return sum(cost_ms for cost_ms, _ in costs) - costs[-1][0]
+
+
+def _costs(plans: Sequence[DevicePlan], line: LineFacts) -> Iterator[tuple[float, int]]:
+    """Of each question its line time and its period."""
+    for plan in plans:
+        for source in plan.sources:
+            for question in source.questions or source.usual:
+                yield question_ms(question, line, plan.gap_ms), source.source.period_ms
 
 
 class _Atom(NamedTuple):
@@ -229,6 +239,8 @@ def _block(function: int, atoms: Sequence[_Atom]) -> Block:
 def _may_join(profile: Profile, function: int, atom: _Atom, following: _Atom, last: _Atom) -> bool:
     """Whether a request that reads from `following` to `last` may begin at `atom`; when it may not, it may begin at none before it either."""
     head = profile.profile
+    if head.one_item:
+        return False
     limit = BITS_MAX if function in (1, 2) else head.max_registers
     if last.last - atom.first + 1 > limit or any(atom.first <= b and a <= last.last for a, b in head.forbidden):
         return False
@@ -240,6 +252,11 @@ def _question(unit: int, block: Block, line: LineFacts) -> Question:
         return modbus_codec.tcp_question(unit, block.function, block.address, block.length)
     parts = [modbus_codec.rtu_question(unit, block.function, block.address, count) for count in _part_counts(block)]
     return modbus_codec.rtu_question(unit, block.function, block.address, block.length, parts)
+
+
+def _ask(unit: int, line: LineFacts, function: int, address: int, count: int) -> Question:
+    make = modbus_codec.tcp_question if line.framing == "tcp" else modbus_codec.rtu_question
+    return make(unit, function, address, count)
 
 
 def _part_counts(block: Block) -> list[int]:

@@ -45,14 +45,28 @@ class Engine:
             self._due_ms = 0
         return removed
 
-    def report(self, rule: str, level: str, text: str, text_zh: str, mono_ms: int, wall_ms: int, clock: ClockTrust) -> Changes:  # noqa: PLR0913, PLR0917
-        """An alarm of the gateway itself, found by another part. It stays until the next start that does not report it again."""
-        facts = Facts(rule, level, None, text=text, text_zh=text_zh)
+    def report(  # noqa: PLR0913, PLR0917 - an alarm has so many words
+        self, rule: str, level: str, text: str, text_zh: str, mono_ms: int, wall_ms: int, clock: ClockTrust, device: str | None = None
+    ) -> Changes:
+        """An alarm that another part found, of the gateway itself or a device. It stays until it is withdrawn or the next start does not report it again."""
+        facts = Facts(rule, level, device, text=text, text_zh=text_zh)
         self._removed.pop(facts.key, None)
         if facts.key not in self._journal.open:
             at = Moment(mono_ms, wall_ms, clock)
             self._journal.raise_(facts, at, at)
         return self._journal.take()
+
+    def withdraw(self, rule: str, device: str | None, mono_ms: int, wall_ms: int, clock: ClockTrust) -> Changes:
+        """Ends an alarm that `report` raised; nothing where none is open."""
+        key = Facts(rule, "", device).key
+        self._removed.pop(key, None)
+        if key in self._journal.open:
+            self._journal.clear(key, Moment(mono_ms, wall_ms, clock))
+        return self._journal.take()
+
+    def excuse(self, device: str, *, excused: bool) -> None:
+        """While a device is excused its silence raises no alarm: an inverter at night."""
+        self._silence.excuse(device, excused=excused)
 
     def evaluate(self, reading: Reading) -> Changes:
         """One poll. Readings come in the order of their monotonic times, give or take the milliseconds between two buses."""

@@ -66,6 +66,13 @@ class Link:
     good: int = 0
     first_failed: Moment | None = None
     answered_ms: int | None = None
+    excused: bool = False
+    """Its silence is right."""
+
+    @property
+    def is_gone(self) -> bool:
+        """As far as its bus is concerned."""
+        return self.down or (self.excused and self.failed >= FAILED_POLLS_MIN)
 
 
 def has_failed(reading: Reading) -> bool | None:
@@ -77,7 +84,7 @@ def has_failed(reading: Reading) -> bool | None:
 
 def offline_ms(link: Link) -> int | None:
     """When this device has been silent for long enough; None while too few polls have failed or it is offline already."""
-    if link.down or link.failed < FAILED_POLLS_MIN or link.first_failed is None:
+    if link.down or link.excused or link.failed < FAILED_POLLS_MIN or link.first_failed is None:
         return None
     silent_since_ms = link.first_failed.mono_ms if link.answered_ms is None else link.answered_ms
     return silent_since_ms + round(link.device.offline_after_s * 1000)
@@ -119,7 +126,9 @@ class Silence:
 
     def reading(self, reading: Reading) -> None:
         """Takes one poll. What is due before it must have been taken from `jobs`."""
-        link = self._links[reading.source.device]
+        link = self._links.get(reading.source.device)
+        if link is None:
+            return  # of no bus
         failed = has_failed(reading) if reading.quality else False
         if failed:
             self._failed(link, Moment(reading.mono_ms, reading.read_at_ms, reading.clock))
@@ -128,6 +137,13 @@ class Silence:
             link.bus.first_failed = None
             if link.failed or link.down or link.bus.down:
                 self._answered(link, Moment(reading.mono_ms, reading.read_at_ms, reading.clock))
+
+    def excuse(self, device: str, *, excused: bool) -> None:
+        """A device that is still silent when its excuse ends is offline at once, or when it has been silent for long enough."""
+        link = self._links.get(device)
+        if link is not None:
+            link.excused = excused
+            self.find_due()
 
     def jobs(self, now_ms: int) -> list[tuple[int, Callable[[Moment], None]]]:
         """What is due at `now_ms`: its time and the deed."""
@@ -180,7 +196,7 @@ class Silence:
 
     def _root(self, bus: BusLink, at: Moment) -> Episode | None:
         """The bus's open alarm, raised now when this was its last device that still answered."""
-        if not bus.down and len(bus.links) >= BUS_DEVICES_MIN and all(link.down for link in bus.links):
+        if not bus.down and len(bus.links) >= BUS_DEVICES_MIN and all(link.is_gone for link in bus.links):
             self._raise_bus(bus, at)
         return self._journal.open[bus.key] if bus.down else None
 

@@ -8,20 +8,14 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from edgegw.sim import frames
 from edgegw.sim.frames import Request
-from edgegw.sim.image import Image
 from edgegw.sim.journal import Entry
 from edgegw.sim.station import SimDevice
-
-Physical = float | str
-"""A quantity in its unit, or text."""
+from edgegw.sim.tongue import Body, Physical
 
 SERIAL_FAULTS = frozenset({"delay", "crc", "truncate", "noise", "exception"})
 # A stream socket neither damages nor invents bytes.
 TCP_FAULTS = frozenset({"delay", "exception"})
-# Modbus application protocol, section 7: the device is busy, ask again later.
-BUSY = 6
 # What cuts, delays or damages an answer. Noise stands before a whole one, an exception is a whole one.
 _NOT_WHOLE = frozenset({"delay", "crc", "truncate"})
 
@@ -38,9 +32,9 @@ class Reply(msgspec.Struct, frozen=True):
     """What a device says to one request, and what happens to it on the way."""
 
     request: Request
-    pdu: bytes
+    payload: bytes
     exception: int | None
-    values: dict[str, int | str | None]
+    values: Mapping[str, int | str | None]
     fault: str | None = None
     delay_ns: int = 0
 
@@ -61,14 +55,17 @@ class DeviceCounts(msgspec.Struct):
 class Device:
     """Asked by the thread of its line only; `force`, `silence` and `switch` may come from another: they replace whole objects."""
 
-    def __init__(self, facts: SimDevice, image: Image, measure: Callable[[], Mapping[str, Physical]], seed: int) -> None:
+    def __init__(
+        self, facts: SimDevice, image: Body, measure: Callable[[], Mapping[str, Physical]], seed: int, is_dark: Callable[[], bool] = lambda: False
+    ) -> None:
         self.code = facts.code
         self.bus = facts.bus
-        self.unit = facts.unit
+        self.unit = facts.key
         self.image = image
         self.turnaround_ns = round(facts.turnaround_ms * 1e6)
         self.counts = DeviceCounts()
         self._measure = measure
+        self._is_dark = is_dark
         self._forced: dict[str, Physical] = {}
         self._silent_until_ns = 0.0
         self._fault: SwitchedFault | None = None
@@ -96,18 +93,17 @@ class Device:
     def answer(self, request: Request) -> Reply | None:
         """The answer to a request to this unit, with the values of this moment; None when the device is silent."""
         self.counts.requests += 1
-        if time.monotonic_ns() < self._silent_until_ns:
+        if time.monotonic_ns() < self._silent_until_ns or self._is_dark():
             self.counts.unanswered += 1
             return None
         fault = self._drawn_fault()
-        if fault and fault.kind == "exception":
-            return _refuse(request, BUSY, fault.kind)
-        code = frames.refusal(request, self.image.functions) or self.image.hole(request)
-        if code is not None:
-            return _refuse(request, code, fault.kind if fault else None)
-        pdu, values = self.image.read(request, self._measure(), self._forced)
-        delay_ns = round(fault.delay_ms * 1e6) if fault and fault.kind == "delay" else 0
-        return Reply(request, pdu, None, values, fault.kind if fault else None, delay_ns)
+        busy = fault is not None and fault.kind == "exception"
+        said = self.image.refuse(request) if busy else self.image.answer(request, self._measure(), self._forced)
+        if said is None:
+            self.counts.unanswered += 1
+            return None
+        delay_ns = round(fault.delay_ms * 1e6) if fault and fault.kind == "delay" and said.exception is None else 0
+        return Reply(request, said.payload, said.exception, said.values, fault.kind if fault else None, delay_ns)
 
     def entry(self, reply: Reply, request_ns: int, finished_ns: int, finished_ms: int, *, whole: bool) -> Entry:
         """Numbers the answer, which is now on the line, and says what it was."""
@@ -133,7 +129,3 @@ class Device:
     def _drawn_fault(self) -> SwitchedFault | None:
         fault = self._fault
         return fault if fault and self._random.random() < fault.probability else None
-
-
-def _refuse(request: Request, code: int, fault: str | None) -> Reply:
-    return Reply(request, frames.exception_pdu(request.function, code), code, {}, fault)

@@ -54,20 +54,26 @@ class Encoder:
         self.order = profile.row_order(row)
         self.span = row.span
         self.ratio = row.ratio
+        self.addend = row.addend
         self.codes = row.codes
+        self._tokens = {bit: fault.id for bit, fault in row.fault_bits.items()}
         self._digits: Fraction = row.ratio * 10**self.decimals
         """Last digits that one raw unit is worth."""
+        self._shift: Fraction = row.addend * 10**self.decimals
 
     @property
     def idle(self) -> float | str:
         """What a point shows that nothing in the station drives."""
-        return next(iter(self.codes.values()), "" if self.row.type == "string" else 0.0)
+        words = self.row.type in ("string", "datetime") or bool(self._tokens)
+        return next(iter(self.codes.values()), "" if words else 0.0)
 
     def encode(self, value: float | str) -> Raw:
         """The quantity, in the dictionary's unit, as this device sends it."""
         row = self.row
-        if row.type == "string":
-            return self._text(str(value))
+        if row.type in ("string", "datetime"):
+            return self._text(str(value)) if row.type == "string" else self._clock(str(value))
+        if self._tokens:
+            return self._integer(sum(1 << bit for bit, token in self._tokens.items() if token in str(value).split()))
         if self.codes:
             return self._integer(self._code(value))
         if isinstance(value, str):
@@ -76,7 +82,7 @@ class Encoder:
             return self._float(value)
         if row.exponent is not None:
             return self._with_exponent(value)
-        return self._integer(round(value / float(self.ratio)))
+        return self._integer(round((value - float(self.addend)) / float(self.ratio)))
 
     def again(self, raw: Raw) -> Raw:
         """The same registers as this point says them: two points may name one register (a state as a number and as a word)."""
@@ -87,8 +93,17 @@ class Encoder:
         raw = min(max(raw, low), high)
         said: int | str | None = None
         if raw not in self.row.invalid:
-            said = self.codes.get(raw) if self.codes else round(raw * 10**exponent * self._digits)
+            said = self.codes.get(raw) if self.codes else self._said_bits(raw) if self._tokens else round(raw * 10**exponent * self._digits + self._shift)
         return Raw(self._registers(raw & 0xFFFF_FFFF_FFFF_FFFF), said, exponent)
+
+    def _said_bits(self, raw: int) -> str:
+        return " ".join(self._tokens.get(bit, f"unknown_bit_{bit}") for bit in range(raw.bit_length()) if raw & 1 << bit)
+
+    def _clock(self, text: str) -> Raw:
+        """`2024-03-19 14:20:09` as six binary bytes; a device without a clock shows none."""
+        parts = [int(part) for part in text.replace("-", " ").replace(":", " ").split()]
+        sent = bytes((parts[0] % 100, *parts[1:])) if len(parts) == 6 else b"\xff" * 6
+        return Raw(struct.unpack(">3H", sent), text if len(parts) == 6 else None)
 
     def _with_exponent(self, value: float) -> Raw:
         exponent, mantissa = 0, Fraction(value) / self.ratio

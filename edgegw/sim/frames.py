@@ -49,6 +49,8 @@ class Request(msgspec.Struct, frozen=True):
     address: int
     count: int
     transaction: int = 0
+    body: bytes = b""
+    """What a request of another protocol says, as that protocol has it."""
 
 
 def crc(frame: bytes) -> bytes:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edgegw.drivers.profile import load_profile
+from edgegw.drivers.catalogue import load_profile
 from edgegw.sim.station import SimDevice, Station
 
 _Fields = Mapping[str, object]
@@ -48,9 +48,13 @@ def _bus(port: Mapping[str, Any]) -> _Fields:
 
 
 def _device(device: SimDevice, period_s: float | None) -> _Fields:
-    fields = {key: getattr(device, key) for key in ("code", "bus", "unit", "profile", "name", "location")}
+    fields: dict[str, object] = {key: value for key in ("code", "bus", "unit", "address", "profile", "name", "location") if (value := getattr(device, key))}
+    if device.points:
+        fields["points"] = device.points
     if period_s is not None:
         fields["period_s"] = dict.fromkeys(load_profile(device.profile).group, period_s)
+    elif device.period_s:
+        fields["period_s"] = device.period_s
     return fields
 
 

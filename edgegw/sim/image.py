@@ -7,23 +7,28 @@ in one piece, or when it fills a hole that the profile allows a block to read ov
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 from itertools import pairwise
 
-from edgegw.drivers.profile import Profile, load_profile
+from edgegw.drivers.profile import Profile
 from edgegw.sim import frames
 from edgegw.sim.encode import Encoder, Raw, encoders
 from edgegw.sim.frames import Request
+from edgegw.sim.tongue import MODBUS, Physical, Said, Tongue
+
+# Modbus application protocol, section 7: the device is busy, ask again later.
+BUSY = 6
 
 
 class Image:
     """Immutable; one for all devices of a profile."""
 
+    tongue: Tongue = MODBUS
+
     def __init__(self, profile: Profile) -> None:
         every = encoders(profile)
         self._encoders = {function: [one for one in every if one.row.function == function] for function in (1, 2, 3, 4)}
         self.functions = {function: _answered(profile, rows) for function, rows in self._encoders.items() if rows}
-        self.decimals = {one.point: one.decimals for one in every}
+        self.decimals: Mapping[str, int] = {one.point: one.decimals for one in every}
         self.points = tuple(self.decimals)
         self._by_point = {one.point: one for one in every}
 
@@ -36,6 +41,16 @@ class Image:
     def check(self, point: str, value: float | str) -> None:
         """Raises ValueError when this value cannot be sent."""
         self._by_point[point].encode(value)
+
+    def answer(self, request: Request, values: Mapping[str, Physical], forced: Mapping[str, Physical]) -> Said:
+        code = frames.refusal(request, self.functions) or self.hole(request)
+        if code is not None:
+            return _refusal(request, code)
+        pdu, said = self.read(request, values, forced)
+        return Said(pdu, said)
+
+    def refuse(self, request: Request) -> Said:
+        return _refusal(request, BUSY)
 
     def read(self, request: Request, values: Mapping[str, float | str], forced: Mapping[str, float | str]) -> tuple[bytes, dict[str, int | str | None]]:
         """The answer's PDU, and what it says: exactly the points that lie wholly in it."""
@@ -64,10 +79,8 @@ class Image:
         return raw
 
 
-@cache
-def build_image(profile: str) -> Image:
-    """The image of the profile of this name. Raises EdgegwError when there is none."""
-    return Image(load_profile(profile))
+def _refusal(request: Request, code: int) -> Said:
+    return Said(frames.exception_pdu(request.function, code), {}, code)
 
 
 def _put(registers: list[int], first: int, one: Encoder, raw: Raw) -> None:

@@ -37,7 +37,7 @@ class Entry(msgspec.Struct, frozen=True):
     exception: int | None
     whole: bool
     """False when a fault or a collision cut, delayed or damaged the answer."""
-    values: dict[str, int | str | None]
+    values: Mapping[str, int | str | None]
     """The points whose registers lie wholly in the answer: 10**-decimals units of the dictionary's unit, or text; None where the raw value means "none"."""
 
 

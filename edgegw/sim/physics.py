@@ -11,6 +11,9 @@ import random
 
 import msgspec
 
+Measured = dict[str, float | str]
+"""Point to its value, in the dictionary's unit."""
+
 PHASES = ("a", "b", "c")
 TARIFFS = ("sharp", "peak", "flat", "valley")
 LINES = (("ab", "a", "b"), ("bc", "b", "c"), ("ca", "c", "a"))

@@ -23,8 +23,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from edgegw.sim import frames
 from edgegw.sim.device import Device, Reply
+from edgegw.sim.frames import RTU_FRAME_BYTES_MAX, Request
 from edgegw.sim.journal import Journal
 
 # Modbus over serial line 1.02, section 2.5.1.1: the silence between frames.
@@ -33,6 +33,8 @@ SILENCE_CHARACTERS = 3.5
 CHUNK_BYTES = 8
 # A frame that does not go on for this long is over. Far above 3.5 characters, because a busy machine may hand over one write in two parts.
 INCOMPLETE_NS = 50_000_000
+# Longest request of any protocol; what is longer is no request.
+FRAME_BYTES_MAX = RTU_FRAME_BYTES_MAX
 # More bytes than this in one read are a babbling master; the rest is read in the next turn.
 READ_BYTES_MAX = 4096
 
@@ -61,6 +63,7 @@ class SerialLine:
         self.counts = LineCounts()
         self._character_ns = character_ns
         self._devices = devices
+        self._tongues = tuple(dict.fromkeys(device.image.tongue for device in devices.values()))
         self._journal = journal
         self._random = random.Random(seed)
         # Our own hold on the far end keeps the pty alive while the gateway closes and opens it.
@@ -87,12 +90,12 @@ class SerialLine:
 
     def _serve(self) -> None:
         while not self._stopped:
-            frame, first_ns = self._listen()
-            if frame:
-                self._exchange(frame, first_ns)
+            heard = self._listen()
+            if heard is not None:
+                self._exchange(*heard)
 
-    def _listen(self) -> tuple[bytes, int]:
-        """The next whole request and the time of its first byte; empty at the end."""
+    def _listen(self) -> tuple[Request, int, int] | None:
+        """The next whole request, its bytes, and the time of its first byte; None after a broken one, and at the end."""
         received, first_ns = b"", 0
         while not self._stopped:
             readable = self._wait_readable(INCOMPLETE_NS if received else None)
@@ -105,28 +108,30 @@ class SerialLine:
                 first_ns = now_ns
                 self._judge_silence(now_ns)
             received += self._read()
-            size = frames.rtu_size(received)
-            if size is not None and len(received) >= size:
-                self.counts.overlaps += len(received) > size
-                return received[:size], first_ns
-            received = received[-frames.RTU_FRAME_BYTES_MAX :]
-        return b"", 0
+            sizes = [(tongue, size) for tongue in self._tongues if (size := tongue.size(received)) is not None and len(received) >= size]
+            for tongue, size in sizes:
+                request = tongue.parse(received[:size])
+                if request is not None:
+                    self.counts.overlaps += len(received) > size
+                    return request, size, first_ns
+            if sizes and len(sizes) == len(self._tongues):
+                self.counts.bad_requests += 1
+                return None
+            received = received[-FRAME_BYTES_MAX:]
+        return None
 
     def _judge_silence(self, first_ns: int) -> None:
         if self._answer_end_ns is not None and first_ns - self._answer_end_ns < SILENCE_CHARACTERS * self._character_ns:
             self.counts.violations += 1
 
-    def _exchange(self, frame: bytes, first_ns: int) -> None:
-        request = frames.parse_rtu(frame)
-        if request is None:
-            self.counts.bad_requests += 1
-            return
+    def _exchange(self, request: Request, size: int, first_ns: int) -> None:
         self.counts.requests += 1
-        device = self._devices.get(request.unit)
+        device = self._whom(request)
         if device is None:
             self.counts.foreign += 1
             return
-        begin_ns = first_ns + round(len(frame) * self._character_ns)
+        request = msgspec.structs.replace(request, unit=device.unit)
+        begin_ns = first_ns + round(size * self._character_ns)
         if self._character_ns:
             begin_ns += device.turnaround_ns
         if not self._sleep_until(begin_ns):
@@ -135,18 +140,23 @@ class SerialLine:
         if reply is not None:
             self._answer(device, reply, first_ns, begin_ns)
 
+    def _whom(self, request: Request) -> Device | None:
+        """Who is asked; a question to anybody (a negative unit) is answered where one device alone hears it."""
+        alone = [*self._devices.values()] if request.unit < 0 and len(self._devices) == 1 else []
+        return alone[0] if alone else self._devices.get(request.unit)
+
     def _answer(self, device: Device, reply: Reply, first_ns: int, begin_ns: int) -> None:
         begin_ns += reply.delay_ns
         if reply.delay_ns and not self._sleep_until(begin_ns):
             return
-        whole = self._send(self._damaged(reply), begin_ns)
+        whole = self._send(self._damaged(device, reply), begin_ns)
         finished_ns, finished_ms = time.monotonic_ns(), time.time_ns() // 1_000_000
         self.counts.answers += 1
         self._journal.write(device.entry(reply, first_ns, finished_ns, finished_ms, whole=whole and reply.whole))
 
-    def _damaged(self, reply: Reply) -> bytes:
+    def _damaged(self, device: Device, reply: Reply) -> bytes:
         """The bytes for the line, after what a fault does to them."""
-        frame = frames.rtu_frame(reply.request.unit, reply.pdu)
+        frame = device.image.tongue.frame(reply.request, reply.payload)
         if reply.fault == "crc":
             return frame[:-1] + bytes([frame[-1] ^ 0x55])
         if reply.fault == "truncate":

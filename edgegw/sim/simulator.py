@@ -21,13 +21,15 @@ import msgspec
 
 from edgegw.clock import Clock
 from edgegw.errors import EdgegwError
+from edgegw.sim.bodies import build_body
 from edgegw.sim.control import Control, ControlServer
 from edgegw.sim.device import Device
-from edgegw.sim.image import Image, build_image
 from edgegw.sim.journal import Journal
+from edgegw.sim.scenario import Scenario
 from edgegw.sim.serial_line import LineCounts, SerialLine
 from edgegw.sim.station import SimBus, SimDevice, Station
 from edgegw.sim.tcp_line import HOST, TcpLine
+from edgegw.sim.tongue import Body
 from edgegw.sim.world import World
 
 SCHEMA = "edgegw.simulate/1"
@@ -51,7 +53,7 @@ class Port(msgspec.Struct, frozen=True, omit_defaults=True):
 class Simulator:
     """Open from `start` (or `with`) to `stop`. `speed` above 1: the day runs faster and the lines are not paced (decision D12)."""
 
-    def __init__(self, station: Station, *, journal: Path, control: Path, speed: float = 1.0) -> None:
+    def __init__(self, station: Station, *, journal: Path, control: Path, speed: float = 1.0, scenario: Scenario | None = None) -> None:
         self.station = station
         self.ports: dict[str, Port] = {}
         self.devices: dict[str, Device] = {}
@@ -60,7 +62,7 @@ class Simulator:
         self.control_path = control
         self._clock = Clock(speed)
         self._paced = speed <= 1
-        self._world = World(station)
+        self._world = World(station, scenario)
         self._stop_asked = threading.Event()
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
@@ -94,7 +96,10 @@ class Simulator:
         return {
             "schema": SCHEMA,
             "buses": [msgspec.to_builtins(port) for port in self.ports.values()],
-            "devices": [{"code": device.code, "bus": device.bus, "unit": device.unit, "profile": device.profile} for device in self.station.device],
+            "devices": [
+                {"code": device.code, "bus": device.bus, "unit": device.unit, "address": device.address, "profile": device.profile}
+                for device in self.station.device
+            ],
             "control": str(self.control_path),
             "journal": str(self.journal_path),
         }
@@ -114,7 +119,7 @@ class Simulator:
                 self._started.set_exception(RuntimeError("the simulated station did not start"))
 
     async def _live(self) -> None:
-        images = {device.code: build_image(device.profile) for device in self.station.device}
+        images = {device.code: build_body(device.profile) for device in self.station.device}
         self.devices = {device.code: self._device(device, images[device.code], index) for index, device in enumerate(self.station.device)}
         async with AsyncExitStack() as stack:
             journal = Journal(self.journal_path, {code: image.decimals for code, image in images.items()})
@@ -153,8 +158,8 @@ class Simulator:
             self._world.advance((now_ms - then_ms) / 1000)
             then_ms = now_ms
 
-    def _device(self, device: SimDevice, image: Image, index: int) -> Device:
-        return Device(device, image, lambda: self._world.values[device.code], self.station.seed * 1000 + index)
+    def _device(self, device: SimDevice, image: Body, index: int) -> Device:
+        return Device(device, image, lambda: self._world.values[device.code], self.station.seed * 1000 + index, lambda: device.code in self._world.silent)
 
 
 def _no_port(fault: OSError) -> EdgegwError:

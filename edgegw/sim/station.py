@@ -19,7 +19,23 @@ from msgspec import Meta
 from edgegw.errors import EXIT_USAGE, EdgegwError
 
 _T = TypeVar("_T")
-Role = Literal["incoming", "dc_pile", "ac_pile", "pv", "ups", "cabinet", "outdoor", "inputs"]
+Role = Literal[
+    "incoming",
+    "pv_meter",
+    "auxiliary",
+    "dc_input",
+    "dc_pile",
+    "dc_gun",
+    "ac_pile",
+    "dc_control",
+    "ac_control",
+    "pv",
+    "ups",
+    "cabinet",
+    "outdoor",
+    "joints",
+    "inputs",
+]
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,13 +65,32 @@ class SimDevice(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     code: str
     bus: str
-    unit: Annotated[int, Meta(ge=1, le=247)]
+    unit: Annotated[int, Meta(ge=0, le=255)] = 0
+    address: Annotated[str, Meta(pattern="^[0-9]{0,12}$")] = ""
+    """Of a DL/T 645 meter."""
     profile: str
     role: Role
     name: str = ""
     location: str = ""
     turnaround_ms: Annotated[float, Meta(ge=0, le=10_000)] = 10.0
     """From the end of the request to the answer's first byte."""
+    pile: str = ""
+    """Code of the pile that it belongs to; empty: a pile of its own."""
+    gun: Annotated[int, Meta(ge=1, le=8)] = 1
+    """Gun of that pile, for what belongs to one."""
+    points: list[str] = []
+    """What the gateway reads of it, as in its configuration; empty: everything."""
+    period_s: dict[str, float] = {}
+    """Periods of poll groups in the gateway's configuration; empty: the profile's."""
+
+    @property
+    def pile_code(self) -> str:
+        return self.pile or self.code
+
+    @property
+    def key(self) -> int:
+        """What tells it from the others of its bus."""
+        return int(self.address) if self.address else self.unit
 
 
 class Station(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -95,7 +130,7 @@ def _mistakes(station: Station) -> list[str]:
         *(f'bus "{name}" is there twice' for name in _doubled(bus.name for bus in station.bus)),
         *(f'device "{code}" is there twice' for code in _doubled(device.code for device in station.device)),
         *(f'device "{device.code}": no bus "{device.bus}"' for device in station.device if device.bus not in buses),
-        *(f'bus "{bus}": unit {unit} is there twice' for bus, unit in _doubled((device.bus, device.unit) for device in station.device)),
+        *(f'bus "{bus}": unit {unit} is there twice' for bus, unit in _doubled((device.bus, device.key) for device in station.device)),
     ]
 
 

@@ -86,7 +86,7 @@ class TcpLine:
         if reply is None:
             return
         await _sleep_until(time.monotonic_ns() + reply.delay_ns)
-        writer.write(frames.tcp_frame(request.transaction, request.unit, reply.pdu))
+        writer.write(frames.tcp_frame(request.transaction, request.unit, reply.payload))
         finished_ns, finished_ms = time.monotonic_ns(), time.time_ns() // 1_000_000
         self.counts.answers += 1
         self._journal.write(device.entry(reply, arrived_ns, finished_ns, finished_ms, whole=reply.whole))

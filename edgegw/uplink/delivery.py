@@ -17,8 +17,9 @@ import time
 from collections.abc import Sequence
 
 from edgegw.block import pack
+from edgegw.clock import Clock
 from edgegw.config.model import Gateway, Uplink
-from edgegw.model import Batch, Stream
+from edgegw.model import Batch, ClockTrust, Stream
 from edgegw.uplink.condition import Condition
 from edgegw.uplink.envelope import BATCH, NO_IDENTITY, SCHEMA, EnvelopeError, Sealer
 from edgegw.uplink.faults import Fault
@@ -27,6 +28,7 @@ from edgegw.uplink.lanes import Lane, Lanes
 from edgegw.uplink.mqtt import Link, LinkError, Opened
 from edgegw.uplink.outbox import Outbox
 from edgegw.uplink.receipts import Receipts
+from edgegw.uplink.traffic import Traffic, local_day, packet_bytes
 
 logger = logging.getLogger("edgegw.uplink")
 
@@ -50,8 +52,9 @@ _PROBE_PAUSE_S_FIRST = 1.0
 class Delivery:
     """What of one uplink outlives a connection. Its `on_...` are the link's listener."""
 
-    def __init__(self, uplink: Uplink, gateway: Gateway, keys: UplinkKeys, outbox: Outbox) -> None:
+    def __init__(self, uplink: Uplink, gateway: Gateway, keys: UplinkKeys, outbox: Outbox, clock: Clock) -> None:
         self._uplink = uplink
+        self._clock = clock
         self._outbox = outbox
         self._sealer = Sealer(gateway.identity, keys.cloud.seal, keys.own.sign)
         self._announced: set[bytes] = set()
@@ -74,6 +77,7 @@ class Delivery:
         self._probe_at_s = 0.0
         self.batches_sent = 0
         self.bytes_sent = 0
+        self.traffic = Traffic(uplink.name)
 
     # -- one connection
 
@@ -106,8 +110,13 @@ class Delivery:
     def publish_status(self, link: Link, message: bytes, *, retain: bool) -> int:
         """Publishes on topic `s`; returns the mid, which is in flight until its PUBACK."""
         mid = link.publish(self.topic + "s", message, retain=retain)
-        self._has_sent(mid, message)
+        self._has_sent(mid, self.topic + "s", "status", message)
         return mid
+
+    @property
+    def day(self) -> str:
+        """The local day that bytes are counted under; empty while the clock was never set."""
+        return "" if self._clock.trust is ClockTrust.UNSET else local_day(self._clock.wall_ms())
 
     def _check_deadlines(self, link: Link) -> None:
         oldest_s = self.lanes.oldest_in_flight_s()
@@ -155,8 +164,9 @@ class Delivery:
         if not self._fits(message):
             self._park(lane, batch, f"the broker takes at most {self._packet_bytes_max} bytes")
             return
-        mid = link.publish(self.topic + lane.topic, message)
-        self._has_sent(mid, message, lane, batch)
+        topic = self.topic + lane.topic
+        mid = link.publish(topic, message)
+        self._has_sent(mid, topic, lane.name, message, (lane, batch))
         self.batches_sent += 1
         if lane.window == "backlog" and self._uplink.backlog_batches_per_s:
             lane.not_before_s = max(lane.not_before_s, time.monotonic()) + 1.0 / self._uplink.backlog_batches_per_s
@@ -186,16 +196,18 @@ class Delivery:
             self._withhold(schema, f"{len(message)} bytes, the broker takes at most {self._packet_bytes_max}")
             return
         self._announced.add(schema)
-        self._has_sent(link.publish(self.topic + "m", message), message)
+        self._has_sent(link.publish(self.topic + "m", message), self.topic + "m", "schema", message)
 
     def _withhold(self, schema: bytes, why: str) -> None:
         """Without its schema document no reading can be read: those that name it stay here, what else there is goes on."""
         self._too_large.add(schema)
         self.condition.limp(Fault("E-MQTT-SIZE", f"the schema document is too large, its readings stay here: {why}", "let the broker take larger packets"))
 
-    def _has_sent(self, mid: int, message: bytes, lane: Lane | None = None, batch: Batch | None = None) -> None:
+    def _has_sent(self, mid: int, topic: str, kind: str, message: bytes, of_lane: tuple[Lane, Batch] | None = None) -> None:
+        lane, batch = of_lane or (None, None)
         self.lanes.sent(mid, lane, batch, len(message), time.monotonic())
         self.bytes_sent += len(message)
+        self.traffic.count(self.day, kind, up=packet_bytes(topic, message))
 
     # -- what the link tells, on the event loop
 
@@ -239,6 +251,7 @@ class Delivery:
             self._link.abort(Fault("E-MQTT-ACL", f"{self._uplink.broker} denies {self.topic}d/ack", "allow the topic there", "login"))
 
     def on_message(self, topic: str, payload: bytes) -> None:
+        self.traffic.count(self.day, "receipt", down=packet_bytes(topic, payload))
         if topic == self.topic + "d/ack":
             self.receipts.arrive(payload)
             self.news.set()

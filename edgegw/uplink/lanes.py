@@ -103,6 +103,8 @@ class Lanes:
         """
         everything = ALL_STREAMS.issubset(streams)
         for lane in self.lanes:
+            if everything:
+                lane.after = lane.begin  # what is under way is known by its identity and is not sent twice
             if everything or (lane.up_to is None and any(stream in streams for stream in lane.streams)):
                 lane.more = True
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from edgegw.config.model import Gateway, Uplink
 from edgegw.errors import EXIT_USAGE, EdgegwError
 
 _DEFAULT_PORTS = {"mqtts": 8883, "mqtt": 1883}
@@ -37,9 +38,29 @@ class Login(msgspec.Struct, frozen=True):
     keepalive_s: int
     connect_timeout_s: float
     puback_timeout_s: float
-    will_topic: str
-    will: bytes
     mqtt5: bool
+    will_topic: str = ""
+    """Empty: no will."""
+    will: bytes = b""
+    keeps_session: bool = True
+    """The broker keeps receipts for us over a lost link."""
+
+
+def make_login(uplink: Uplink, gateway: Gateway, password: str | None, *, mqtt5: bool) -> Login:
+    """The login of an uplink, without a will. Raises EdgegwError for a broker that is none."""
+    return Login(
+        broker=parse_broker(uplink.broker),
+        client_id=uplink.client_id or f"egw-{gateway.identity.replace('/', '-')}",
+        ca_file=uplink.ca_file,
+        cert_file=uplink.cert_file,
+        cert_key_file=uplink.cert_key_file,
+        username=uplink.username,
+        password=password,
+        keepalive_s=uplink.keepalive_s,
+        connect_timeout_s=uplink.connect_timeout_s,
+        puback_timeout_s=uplink.puback_timeout_s,
+        mqtt5=mqtt5,
+    )
 
 
 class TlsFilesError(Exception):
@@ -55,7 +76,7 @@ def parse_broker(url: str) -> Broker:
         raise _no_broker(url) from fault
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or not port:
         raise _no_broker(url)
-    if parts.scheme == "mqtt" and not _is_loopback(parts.hostname):
+    if parts.scheme == "mqtt" and not is_loopback(parts.hostname):
         raise EdgegwError("E-CFG-BROKER", f'broker "{url}": without TLS only towards this machine itself', "write mqtts://", EXIT_USAGE)
     return Broker(parts.hostname, port, parts.scheme == "mqtts")
 
@@ -64,7 +85,8 @@ def _no_broker(url: str) -> EdgegwError:
     return EdgegwError("E-CFG-BROKER", f'broker "{url}" is no mqtts://host:port', "write it as mqtts://broker.example:8883", EXIT_USAGE)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """The host is this machine itself."""
     if host == "localhost":
         return True
     try:
@@ -82,8 +104,12 @@ class TlsSocket(ssl.SSLSocket):
         try:
             super().do_handshake(block)
         except OSError:
+            self.on_failed()
             self.close()
             raise
+
+    def on_failed(self) -> None:
+        """The handshake failed, the socket is about to be closed: for whoever counts what that cost."""
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         try:

@@ -27,7 +27,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edgegw.uplink import faults
 from edgegw.uplink.faults import Fault
-from edgegw.uplink.login import Login, TlsFilesError, tls_context
+from edgegw.uplink.login import Login, TlsFilesError, TlsSocket, tls_context
+from edgegw.uplink.traffic import Wire, wire_of
 
 logger = logging.getLogger("edgegw.uplink")
 
@@ -87,6 +88,9 @@ class Link:
         self._socket: socket.socket | None = None
         self._connack: ReasonCode | None = None
         self._disconnect: ReasonCode | None = None
+        self._wire: Wire | None = None
+        self.broker_certificate: bytes | None = None
+        """DER, as the broker showed it in a handshake that we accepted."""
         self.connect_sent_at_s: float | None = None
         """`time.monotonic()` of the CONNECT packet."""
         self.fault: Fault | None = None
@@ -161,6 +165,13 @@ class Link:
             await asyncio.sleep(0.01)
         return not self._thread.is_alive()
 
+    def wire(self) -> Wire | None:
+        """What the connection has carried so far; after its end, in all. None when it is not known."""
+        opened = self._socket
+        if opened is not None and self._thread.is_alive():
+            self._measure(opened)
+        return self._wire
+
     @property
     def is_alive(self) -> bool:
         """The thread still runs: it hangs in the resolver or in a connect."""
@@ -194,15 +205,17 @@ class Link:
     def _connect(self, client: paho.Client) -> None:
         login = self._login
         if login.broker.tls:
-            client.tls_set_context(tls_context(login))
+            context = tls_context(login)
+            context.sslsocket_class = _counted(self._measure)
+            client.tls_set_context(context)
         client.connect(login.broker.host, login.broker.port, login.keepalive_s, **self._session_options())
 
     def _session_options(self) -> dict[str, Any]:
         if not self._login.mqtt5:
             return {}
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = _SESSION_EXPIRY_S
-        return {"clean_start": False, "properties": properties}
+        properties.SessionExpiryInterval = _SESSION_EXPIRY_S if self._login.keeps_session else 0
+        return {"clean_start": not self._login.keeps_session, "properties": properties}
 
     def _make_client(self) -> paho.Client:
         login = self._login
@@ -213,8 +226,10 @@ class Link:
         client.connect_timeout = login.connect_timeout_s
         if login.username:
             client.username_pw_set(login.username, login.password)
-        client.will_set(login.will_topic, login.will, qos=1, retain=True)
+        if login.will_topic:
+            client.will_set(login.will_topic, login.will, qos=1, retain=True)
         client.on_socket_open = self._on_socket_open
+        client.on_socket_close = self._on_socket_close
         # With this callback set, paho writes to the socket on the pumping thread only.
         client.on_socket_register_write = _nothing
         client.on_connect = self._on_connect
@@ -228,10 +243,18 @@ class Link:
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._login.puback_timeout_s * 1000))
         self._socket = opened
+        if isinstance(opened, TlsSocket):
+            self.broker_certificate = opened.getpeercert(binary_form=True)
         self._stage = "CONNACK"
         self.connect_sent_at_s = time.monotonic()
         if self._abandoned:
             socket.socket.shutdown(opened, socket.SHUT_RDWR)
+
+    def _on_socket_close(self, _client: paho.Client, _userdata: object, closing: Any) -> None:
+        self._measure(closing)
+
+    def _measure(self, measured: socket.socket) -> None:
+        self._wire = wire_of(measured) or self._wire
 
     def _on_connect(self, _client: paho.Client, _userdata: object, flags: paho.ConnectFlags, code: ReasonCode, properties: Properties | None) -> None:
         self._connack = code
@@ -275,8 +298,11 @@ class Link:
     def _let_go(self, client: paho.Client) -> None:
         """Closes what paho left open after an exception, and lets go of the client: it closes its wake-up pair when it is freed, and only then."""
         if self._socket is not None:
+            self._measure(self._socket)
             self._socket.close()
-        client.on_socket_open = client.on_connect = client.on_disconnect = client.on_subscribe = client.on_publish = client.on_message = None
+        client.on_socket_open = client.on_socket_close = client.on_connect = client.on_disconnect = client.on_subscribe = client.on_publish = (
+            client.on_message
+        ) = None
         self._client = None
 
     def _tell(self, function: Callable[..., None], *arguments: object) -> None:
@@ -300,6 +326,16 @@ class Link:
     def _fail_opening(self, fault: Fault) -> None:
         self._opened.set_exception(LinkError(fault))
         self._opened.exception()  # read here: after a deadline nobody waits for it
+
+
+def _counted(measure: Callable[[socket.socket], None]) -> type[TlsSocket]:
+    """A class of sockets for one connection."""
+
+    class Counted(TlsSocket):
+        def on_failed(self) -> None:
+            measure(self)
+
+    return Counted
 
 
 def _nothing(*_: object) -> None:

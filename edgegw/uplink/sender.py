@@ -10,7 +10,7 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -19,12 +19,15 @@ from edgegw.config.model import Gateway, Uplink
 from edgegw.model import ClockTrust
 from edgegw.uplink import faults
 from edgegw.uplink.delivery import Delivery
+from edgegw.uplink.expiry import CertificateWatch, Expiry
 from edgegw.uplink.faults import Fault
 from edgegw.uplink.keys import UplinkKeys
 from edgegw.uplink.lanes import ALL_STREAMS
-from edgegw.uplink.login import Login, parse_broker
+from edgegw.uplink.login import Login, make_login
 from edgegw.uplink.mqtt import Link, LinkError, Opened
+from edgegw.uplink.notices import Notice, of_expiry, of_quota
 from edgegw.uplink.outbox import Outbox
+from edgegw.uplink.traffic import Traffic
 
 # The status "offline" may take this long to be acknowledged, and the goodbye as long again.
 _GOODBYE_S = 1.0
@@ -52,6 +55,12 @@ class UplinkStatus(msgspec.Struct, frozen=True):
     receipts: int
     receipts_refused: int
     connections: int
+    bytes_today: Mapping[str, tuple[int, int]] = {}
+    """{lane: (up, down)} on the wire, of this local day."""
+    bytes_month: int = 0
+    """Both ways, of this month."""
+    quota_mb_month: int = 0
+    certificates: Sequence[Expiry] = ()
 
 
 class Sender:
@@ -64,15 +73,17 @@ class Sender:
         self._uplink = uplink
         self._on_connected = on_connected
         self._clock = clock
-        self._password = keys.password
-        self._broker = parse_broker(uplink.broker)
-        self._client_id = uplink.client_id or f"egw-{gateway.identity.replace('/', '-')}"
-        self._delivery = Delivery(uplink, gateway, keys, outbox)
+        self._as = make_login(uplink, gateway, keys.password, mqtt5=True)
+        self._broker = self._as.broker
+        self._certificates = CertificateWatch(uplink)
+        self._delivery = Delivery(uplink, gateway, keys, outbox, clock)
         self._condition = self._delivery.condition
         self._state = "connecting"
         self._link: Link | None = None
         self._connect_sent_at_s = -math.inf
         self._connections = 0
+        self._expiries: Sequence[Expiry] = ()
+        self._shown: bytes | None = None
         self._mqtt5 = True
         self._mqtt5_refused = False
         self._stop_at_s: float | None = None
@@ -123,13 +134,40 @@ class Sender:
             receipts=delivery.receipts.taken,
             receipts_refused=delivery.receipts.refused,
             connections=self._connections,
+            bytes_today=self.traffic.of_day(delivery.day),
+            bytes_month=self.traffic.month_bytes(delivery.day),
+            quota_mb_month=self._uplink.quota_mb_month,
+            certificates=self._expiries,
         )
+
+    @property
+    def traffic(self) -> Traffic:
+        """What this uplink costs its SIM card."""
+        return self._delivery.traffic
+
+    def notices(self) -> list[Notice] | None:
+        """What is to be told before it becomes a fault, looked at anew; None while the clock cannot say what day it is. Call about once a minute."""
+        self._measure()
+        if self._clock.trust not in _TRUSTED:
+            return None
+        name = self._uplink.name
+        self._expiries = self._certificates.look(self._clock.wall_ms() / 1000, self._shown)
+        quota = of_quota(name, self.traffic.month_bytes(self._delivery.day), self._uplink.quota_mb_month)
+        found = [*(of_expiry(name, expiry) for expiry in self._expiries), quota]
+        return [notice for notice in found if notice is not None]
+
+    def _measure(self) -> None:
+        """Books what the present connection has carried."""
+        if self._link is not None:
+            self.traffic.measured(self._delivery.day, self._link.wire())
+            self._shown = self._link.broker_certificate or self._shown
 
     # -- one connection after the other
 
     async def _one_connection(self) -> None:
         session = secrets.token_hex(4)
         self._state = "connecting"
+        self.traffic.begin()
         link = self._link = Link(self._login(session), self._delivery, clock_trusted=self._clock.trust in _TRUSTED)
         try:
             opened = await link.open()
@@ -139,6 +177,7 @@ class Sender:
             self._choose_version(fault)
             self._condition.lost(fault)
         await link.close(0.0 if self._stop_at_s is None else _GOODBYE_S)
+        self._measure()
         self._connect_sent_at_s = link.connect_sent_at_s or self._connect_sent_at_s
         if self._stop_at_s is None:
             self._state = "waiting"
@@ -220,22 +259,8 @@ class Sender:
     # -- who we are
 
     def _login(self, session: str) -> Login:
-        uplink = self._uplink
-        return Login(
-            broker=self._broker,
-            client_id=self._client_id,
-            ca_file=uplink.ca_file,
-            cert_file=uplink.cert_file,
-            cert_key_file=uplink.cert_key_file,
-            username=uplink.username,
-            password=self._password,
-            keepalive_s=uplink.keepalive_s,
-            connect_timeout_s=uplink.connect_timeout_s,
-            puback_timeout_s=uplink.puback_timeout_s,
-            will_topic=self._delivery.topic + "s",
-            will=self._status_message("offline", session),
-            mqtt5=self._mqtt5,
-        )
+        will = self._status_message("offline", session)
+        return msgspec.structs.replace(self._as, mqtt5=self._mqtt5, will_topic=self._delivery.topic + "s", will=will)
 
     def _status_message(self, state: str, session: str) -> bytes:
         """The same `sid` in the will: a late will of an older connection is known by it."""

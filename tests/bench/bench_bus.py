@@ -25,8 +25,9 @@ from edgegw.bus.task import BusTask
 from edgegw.bus.trace import Trace
 from edgegw.clock import Clock
 from edgegw.config.model import Bus, Device
-from edgegw.drivers.plan import line_facts, plan_device
-from edgegw.drivers.profile import load_profile
+from edgegw.drivers.catalogue import load_profile
+from edgegw.drivers.plan import line_facts
+from edgegw.drivers.planning import plan_device
 from edgegw.model import Reading
 from tests.bench.marks import Figure
 from tests.bench.serial_server import UNITS

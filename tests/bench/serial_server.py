@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgegw.drivers.profile import load_profile
+from edgegw.drivers.catalogue import load_profile
 from edgegw.sim.device import Device
 from edgegw.sim.image import Image
 from edgegw.sim.journal import Journal

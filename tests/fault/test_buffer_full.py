@@ -8,10 +8,11 @@ import sqlite3
 import pytest
 
 from edgegw.block import decode_schema
+from edgegw.buffer import ring, transactions
 from edgegw.buffer import writer as writer_module
 from edgegw.buffer.database import DamagedError
-from edgegw.model import Stream
-from tests.unit.buffer_rig import METER, UPLINK, event, events_of, look, reading, rows_of, running, source, wait_for
+from edgegw.model import Identity, Stream
+from tests.unit.buffer_rig import METER, UPLINK, event, events_of, is_stored, look, reading, rows_of, running, source, wait_for
 
 WIDE = source(1, width=100)
 LIMIT_MIB = 4
@@ -27,9 +28,9 @@ def noise(number, dice):
     return reading(WIDE, number, [dice.randrange(2**40) for _ in range(100)])
 
 
-def test_a_full_file_lets_the_oldest_telemetry_go_and_tells_it_to_the_reading(tmp_path):
+def test_a_full_file_thins_the_oldest_telemetry_and_tells_it_to_the_reading(tmp_path):
     """
-    Below its limit at every moment; what is handed out and what the loss events tell are together everything, and nothing is in both.
+    Below its limit at every moment; what is handed out and what the loss events tell are together everything, nothing is in both, and thinned rows stand for it.
     """
     dice = random.Random(3)
     count = 0
@@ -39,13 +40,18 @@ def test_a_full_file_lets_the_oldest_telemetry_go_and_tells_it_to_the_reading(tm
             count += 400
             rig.settle()
             status = rig.buffer.status()
+            assert sum(part.stat().st_size for part in tmp_path.glob("edgegw.*")) <= LIMIT_MIB * 2**20
             assert status.file_bytes <= LIMIT_MIB * 2**20
             assert status.writing
             assert count < 40_000
         batches = rig.batches()
-        kept = {seq for _, _, seq in rows_of(batches)}
+        rows = rows_of(batches)
+        kept = {seq for _, stream, seq in rows if stream == Stream.TELEMETRY}
+        thinned = {seq: row for (_, stream, seq), row in rows.items() if stream == Stream.THINNED}
         losses = [one.body for _, one in events_of(batches)]
-    assert {"buffer full"} == {body["reason"] for body in losses}
+    assert {"thinned"} == {body["reason"] for body in losses}
+    assert list(range(1, len(losses) + 1)) == sorted(thinned)
+    assert {400} == {len(row[3]) for row in thinned.values()}
     lost = [seq for body in losses for seq in range(body["first"], body["last"] + 1)]
     assert len(lost) == len(set(lost)) == status.dropped_readings
     assert len(lost) == sum(body["readings"]["1"] for body in losses)
@@ -73,11 +79,11 @@ def test_what_every_cloud_has_goes_first_and_without_a_loss(tmp_path):
 
 
 def fill_with_events(rig):
-    """Events are never removed unconfirmed: at last SQLite itself refuses."""
+    """Losses are never removed unconfirmed: at last SQLite itself refuses."""
     dice = random.Random(5)
     number = 0
     while rig.buffer.status().writing:
-        rig.buffer.accept([], [event(n=number + more, text=dice.randbytes(4000)) for more in range(20)])
+        rig.buffer.accept([], [event("loss", n=number + more, text=dice.randbytes(4000)) for more in range(20)])
         number += 20
         wait_for("commit or refusal", lambda: rig.buffer.status().queue_readings == 0 and rig.buffer._intake.is_empty)
         rig.ask("newest_block_id", [1])
@@ -85,30 +91,31 @@ def fill_with_events(rig):
     return number
 
 
-def test_a_disk_that_refuses_is_outlived(tmp_path, impatient):
+def test_a_disk_that_refuses_is_outlived(tmp_path, impatient, monkeypatch):
     """
     On SQLITE_FULL polling goes on, nothing unsynced is handed out, the status says why; when room comes, everything is written under the sequences it had.
     """
-    with running(tmp_path, [METER], max_size_mib=LIMIT_MIB, queue_readings_max=200) as rig:
+    monkeypatch.setattr(ring, "RING_VALUES_MAX", 4 * 200)
+    with running(tmp_path, [METER], max_size_mib=LIMIT_MIB) as rig:
         events = fill_with_events(rig)
         assert rig.buffer.status().last_error.startswith("SQLITE_FULL")
         for number in range(300):
             rig.buffer.accept([reading(METER, number)], [], {"n": b"%d" % number})
-        assert rig.buffer.status().queue_readings <= 200
-        assert 100 == rig.buffer.status().dropped_readings
-        safe = events_of(rig.batches())
-        assert len(safe) < events
-        assert [one.body["n"] for _, one in safe] == list(range(len(safe)))
+        wait_for("a full ring", lambda: rig.buffer.status().dropped_readings == 100)
+        wait_for("the count", lambda: rig.buffer.status().tail_readings == 200)
+        told = events_of(rig.batches())
+        assert list(range(events - len(told), events)) == [one.body["n"] for _, one in told]
+        (written,) = look(rig.path, "SELECT count(*) FROM event")[0]
         assert look(rig.path, "PRAGMA page_count")[0][0] <= 3 * 1024
 
-        rig.confirm(rig.batches())
+        rig.ask("receipt", UPLINK, [Identity(rig.buffer.epoch, 1, 1, written)])
         wait_for("recovery", lambda: rig.buffer.status().writing)
         rig.settle()
         after = events_of(rig.batches(streams=[1]))
-        assert list(range(len(safe), events)) == [one.body["n"] for _, one in after if one.kind == "alarm"]
-        assert list(range(len(safe) + 1, len(safe) + 1 + len(after))) == [seq for seq, _ in after]
-        (loss,) = [one.body for _, one in after if one.kind == "loss"]
-        assert ("queue full", {"1": 100}) == (loss["reason"], loss["readings"])
+        assert list(range(written, events)) == [one.body["n"] for _, one in after if "n" in one.body]
+        assert list(range(written + 1, written + 1 + len(after))) == [seq for seq, _ in after]
+        (loss,) = [one.body for _, one in after if "reason" in one.body]
+        assert ("queue full", 1, 100, {"1": 100}) == (loss["reason"], loss["first"], loss["last"], loss["readings"])
         assert list(range(100, 300)) == [row[3][0] for row in rows_of(rig.batches()).values()]
         assert "" == rig.buffer.status().last_error
     with running(tmp_path, [METER], max_size_mib=LIMIT_MIB) as rig:
@@ -135,7 +142,7 @@ def test_a_start_on_a_full_file_works(tmp_path, impatient):
 
 def test_whoever_asked_during_a_fault_is_told_when_it_is_over(tmp_path, impatient):
     """
-    While the disk fails there is nothing for the uplink; when it is written again, every stream is told anew, whether anything came or not.
+    While the disk fails there is only what memory has for the uplink; when it is written again, every stream is told anew, whether anything came or not.
     """
     with running(tmp_path, [METER]) as rig:
 
@@ -176,6 +183,28 @@ def test_a_file_damaged_while_running_is_set_aside(tmp_path, impatient):
         assert {"a": b"1"} == rig.buffer.states()
 
 
+def test_the_daily_check_finds_what_nobody_reads(tmp_path, impatient, monkeypatch):
+    """
+    A page that is destroyed under the running daemon and never read: the check of the day finds it, the file is set aside, an event tells it.
+    """
+    monkeypatch.setattr(transactions, "_CHECK_EVERY_S", 0.5)
+    with running(tmp_path, [WIDE]) as rig:
+        dice = random.Random(9)
+        rig.buffer.accept([noise(number, dice) for number in range(500)])
+        rig.settle()
+        rig.buffer._intake.ask(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(), list).result(10)
+        (root,) = look(rig.path, "SELECT rootpage FROM sqlite_schema WHERE name = 'block_order'")[0]
+        with rig.path.open("r+b") as file:
+            file.seek((root - 1) * 1024)
+            file.write(b"\xff" * 1024)
+        rig.buffer._intake.ask(lambda connection: connection.execute("PRAGMA shrink_memory"), lambda: None).result(10)
+        number = iter(range(1000, 100_000))
+        wait_for("the check", lambda: rig.buffer.accept([noise(next(number), dice)]) or list(tmp_path.glob("edgegw.db.damaged-*")))
+        wait_for("recovery", lambda: rig.buffer.status().writing)
+        rig.settle()
+        assert [("store", "damaged")] == [(one.kind, one.body["state"]) for _, one in events_of(rig.batches(streams=[1]))]
+
+
 def test_a_database_that_was_removed_is_made_again(tmp_path, impatient):
     """
     Somebody removed the file of the running daemon: within a second it begins a new one, and an event tells it.
@@ -208,7 +237,8 @@ def test_after_a_fault_nothing_counts_as_synced_before_the_log_is_empty(tmp_path
             rig.buffer.accept([reading(METER, 1)], [event(n=1)])
             wait_for("the reader to be in the way", lambda: "reader" in rig.buffer.status().last_error)
             rig.buffer._intake.ask(_fail_to_sync, lambda: None).result(10)
-            assert [0] == [one.body["n"] for _, one in events_of(rig.batches())]
+            told = wait_for("the event from memory", lambda: [batch for batch in rig.batches(streams=[1]) if batch.identity.last == 2])
+            assert [False] == [is_stored(batch) for batch in told]
         finally:
             reader.close()
         wait_for("recovery", lambda: rig.buffer.status().writing)
@@ -251,3 +281,34 @@ def test_a_long_reader_does_not_stop_commits(tmp_path):
             assert 50 == len(rows_of(rig.batches(uplink=UPLINK)))
         finally:
             reader.close()
+
+
+def test_what_memory_gave_up_does_not_come_back_from_the_file(tmp_path, impatient, monkeypatch):
+    """
+    Rows that were committed, then given up while the disk failed: the loss event tells exactly them, and neither this start nor the next delivers one of them.
+    """
+    monkeypatch.setattr(ring, "RING_VALUES_MAX", 4 * 200)
+    with running(tmp_path, [METER], window_idle_s=60.0) as rig:
+        rig.buffer.accept([reading(METER, number) for number in range(100)])
+        wait_for("commit", lambda: rig.buffer.status().tail_readings == 100)
+        reader = sqlite3.connect(f"file:{rig.path}?mode=ro", uri=True, isolation_level=None)
+        try:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM tail").fetchall()
+            rig.buffer._intake.ask(_fail_to_sync, lambda: None).result(10)
+            for number in range(100, 400):
+                rig.buffer.accept([reading(METER, number)])
+            wait_for("a full ring", lambda: rig.buffer.status().dropped_readings >= 200)
+        finally:
+            reader.close()
+        wait_for("recovery", lambda: rig.buffer.status().writing)
+        rig.settle()
+        wait_for("the loss", lambda: rig.batches(streams=[1]))
+        batches = rig.batches()
+        epoch = rig.buffer.epoch
+    with running(tmp_path, [METER]) as rig:
+        assert {identity: row for identity, row in rows_of(rig.batches()).items() if identity[0] == epoch} == rows_of(batches)
+    lost = [seq for _, one in events_of(batches) for seq in range(one.body["first"], one.body["last"] + 1)]
+    kept = [seq for _, _, seq in sorted(rows_of(batches))]
+    assert list(range(1, 401)) == lost + kept
+    assert len(lost) == sum(one.body["readings"]["1"] for _, one in events_of(batches))

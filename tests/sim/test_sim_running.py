@@ -16,7 +16,7 @@ import pytest
 from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 
-from edgegw.drivers.profile import load_profile
+from edgegw.drivers.catalogue import load_profile
 from edgegw.sim import journal
 from edgegw.sim.simulator import Simulator
 from edgegw.sim.station import load_station
@@ -73,6 +73,8 @@ def witnessed(client, unit, row):
         return value.rstrip("\0")
     if row.map:
         return row.codes[value]
+    if row.faults:
+        return " ".join(row.fault_bits[bit].id for bit in range(32) if value >> bit & 1)
     exponent = 0 if row.exponent is None else answer.registers[row.exponent - first]
     return Fraction(value) * 10**exponent * row.ratio
 
@@ -224,7 +226,9 @@ def test_the_command_tells_its_ports_and_ends_cleanly(tmp_path, end):
     try:
         said = json.loads(process.stdout.readline())
         assert "edgegw.simulate/1" == said["schema"]
-        assert [(device.code, device.bus, device.unit, device.profile) for device in STATION.device] == [tuple(device.values()) for device in said["devices"]]
+        assert [(device.code, device.bus, device.unit, device.address, device.profile) for device in STATION.device] == [
+            tuple(device.values()) for device in said["devices"]
+        ]
         assert ["serial"] * 5 + ["tcp"] == [bus["kind"] for bus in said["buses"]]
         paths = [bus["path"] for bus in said["buses"][:5]]
         assert all(Path(path).exists() for path in [*paths, said["control"], said["journal"]])

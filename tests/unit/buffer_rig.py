@@ -10,14 +10,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgegw.block import decode_block, decode_events
+import cbor2
+
+from edgegw.block import decode_block, decode_events, unpack
 from edgegw.buffer.store import Buffer
 from edgegw.clock import Clock
 from edgegw.config.model import Store
 from edgegw.model import Batch, ClockTrust, Event, Identity, Point, Quality, Reading, Source, Stream, Value
 
 UPLINK = "cloud"
-STREAMS = (Stream.EVENT, Stream.ENERGY, Stream.TELEMETRY)
+STREAMS = tuple(Stream)
 # A condition that has not come true by then is not coming.
 PATIENCE_S = 10.0
 
@@ -60,7 +62,8 @@ class Rig:
         settings.setdefault("window_idle_s", 0.1)
         self.told: list[frozenset[int]] = []
         self.path = directory / "edgegw.db"
-        self.buffer = Buffer.open(directory, Clock(), Store(**settings), sources, uplinks, self.told.append)
+        filters = settings.pop("filters", {})
+        self.buffer = Buffer.open(directory, Clock(), Store(**settings), sources, uplinks, self.told.append, filters)
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """Calls one of the asynchronous methods, as the uplink would from the loop."""
@@ -129,6 +132,11 @@ def rows_of(batches: Sequence[Batch]) -> dict[tuple[int, int, int], tuple[int, i
             assert key not in rows
             rows[key] = (row.source_id, row.mono_ms, row.read_at_ms, row.values, row.quality)
     return rows
+
+
+def is_stored(batch: Batch) -> bool:
+    """False for what was sent from memory while the disk took nothing."""
+    return cbor2.loads(unpack(batch.body))[-1] is not False
 
 
 def events_of(batches: Sequence[Batch]) -> list[tuple[int, Event]]:

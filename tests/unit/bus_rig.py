@@ -187,6 +187,43 @@ class TcpDevice:
         return self.asked.to_bytes(2, "big") + bytes(4) + frame[:6]
 
 
+class SerialServer:
+    """What stands between a network and a serial line: each connection's bytes go to the port and back, as they come, and it knows no protocol."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.port = 0
+        self.connections = 0
+        self.bytes_in = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.add(writer)
+        line = os.open(self._path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        tty.setraw(line)
+        asyncio.get_running_loop().add_reader(line, lambda: writer.write(os.read(line, 256)))
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            while data := await reader.read(256):
+                self.bytes_in += len(data)
+                os.write(line, data)
+        asyncio.get_running_loop().remove_reader(line)
+        os.close(line)
+        self._writers.discard(writer)
+        writer.close()
+
+
 def tcp_bus(port: int, **settings) -> Bus:
     return Bus(**{"name": "eth", "kind": "tcp", "host": "127.0.0.1", "port": port, "answer_timeout_ms": 150, **settings})
 

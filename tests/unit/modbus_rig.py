@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 
 from edgegw.config.model import Bus, Device
+from edgegw.drivers.catalogue import available, load_profile, parse_profile
 from edgegw.drivers.decode import compile_block
 from edgegw.drivers.modbus_codec import sealed
-from edgegw.drivers.plan import line_facts, plan_device
-from edgegw.drivers.profile import Profile, load_profile, parse_profile
+from edgegw.drivers.plan import line_facts
+from edgegw.drivers.planning import plan_device
+from edgegw.drivers.profile import PointRow, Profile
 from edgegw.model import Answer
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "modbus"
@@ -54,14 +56,23 @@ def exchanges() -> list[tuple[str, Exchange]]:
     return found
 
 
+def modbus_profiles() -> list[str]:
+    """Names of the profiles of this protocol."""
+    return [name for name in available() if isinstance(load_profile(name), Profile)]
+
+
 def read_values(profile_name: str, exchange: Exchange, data: bytes) -> dict[str, str | Decimal | None]:
     """The points whose registers lie in the exchange, decoded from the answer's data."""
     profile = load_profile(profile_name)
     _, function, address, count = exchange.asked
-    inside = [row for row in profile.point if row.function == function and address <= row.span[0] and row.span[1] < address + count]
-    values, quality = compile_block(profile, inside, address, count)([Answer(data, 0)])
+    inside: dict[str, PointRow] = {}
+    for row in (*profile.point, *profile.also):
+        if row.function == function and address <= row.span[0] and row.span[1] < address + count:
+            inside.setdefault(row.point, row)
+    rows = list(inside.values())
+    values, quality = compile_block(profile, rows, address, count)([Answer(data, 0)])
     assert set(quality) == {i for i, value in enumerate(values) if value is None}
-    points = [profile.row_point(row) for row in inside]
+    points = [profile.row_point(row) for row in rows]
     return {
         point.name: value if value is None or isinstance(value, str) else Decimal(value).scaleb(-point.decimals)
         for point, value in zip(points, values, strict=True)

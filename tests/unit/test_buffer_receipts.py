@@ -6,8 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edgegw.model import Identity, Stream
-from tests.unit.buffer_rig import METER, OTHER, UPLINK, event, events_of, interval, reading, running, wait_for
+from edgegw.block import decode_block, decode_schema
+from edgegw.cloud.opening import reading_rows
+from edgegw.model import Identity, Quality, Stream
+from tests.unit.buffer_rig import METER, OTHER, UPLINK, event, events_of, failed, interval, reading, rows_of, running, wait_for
 
 
 def test_a_receipt_ends_the_handing_out(tmp_path):
@@ -111,3 +113,40 @@ def test_a_declared_loss_is_an_event(tmp_path):
         found = [one.body for _, one in events_of(rig.batches()) if one.kind == "loss"]
         assert {"epoch": "00000000000000ff", "stream": 3, "first": 4, "last": 9, "reason": "cannot be sent"} == found[0]
         assert [f"{rig.buffer.epoch:016x}"] == [body["epoch"] for body in found[1:]]
+
+
+def test_a_point_filter_drops_columns_at_send_time(tmp_path):
+    """
+    An uplink with a filter is given the same sequences with fewer columns under a schema of its own; the other is given everything; each has its receipts.
+    """
+    with running(tmp_path, uplinks=(UPLINK, "other"), filters={"other": ["p1", "p3*"]}) as rig:
+        rig.buffer.accept([reading(METER, 1, (10, 11, 12, 13)), failed(OTHER, 2), reading(METER, 3, (20, None, 22, 23), quality={1: Quality.BAD})])
+        rig.settle()
+        (whole,) = rig.batches()
+        (part,) = rig.batches(uplink="other")
+        assert whole.identity == part.identity
+        rows = rows_of([part])
+        assert [(11, 13), (None, None), (None, 23)] == [row[3] for row in rows.values()]
+        assert [{}, {0: Quality.OFFLINE, 1: Quality.OFFLINE}, {0: Quality.BAD}] == [row[4] for row in rows.values()]
+        assert [row[:3] for row in rows_of([whole]).values()] == [row[:3] for row in rows.values()]
+        assert (12, 6) == (whole.values, part.values)
+        points = decode_schema(rig.ask("schema_document", part.schema))[METER.source_id].points
+        assert ["p1", "p3"] == [point.name for point in points]
+        rig.confirm([part], "other")
+        assert [] == rig.batches(uplink="other")
+        assert [whole] == rig.batches()
+
+
+def test_a_row_of_which_nothing_is_wanted_still_settles(tmp_path):
+    """
+    With a filter that fits no point the rows travel without columns, and the receiver settles their sequences without a row.
+    """
+    with running(tmp_path, filters={UPLINK: ["nothing"]}) as rig:
+        rig.buffer.accept([reading(METER, number) for number in range(3)])
+        rig.settle()
+        (batch,) = rig.batches()
+        sources = decode_schema(rig.ask("schema_document", batch.schema))
+        rows = decode_block(batch.body, batch.identity.first)[1]
+        assert [1, 2, 3] == [row.seq for row in rows]
+        assert [] == reading_rows("op/st/gw", batch.identity, sources, rows)
+        assert 3 == rig.confirm([batch])

@@ -55,6 +55,24 @@ def test_a_server_that_closes_after_each_answer_is_read_whole(kind):
     run(main())
 
 
+def test_a_refused_block_is_halved_without_the_daemon_too():
+    """The points that the device has are read, the one that it refuses is refused."""
+    polled = Polled()
+
+    def answer(number, unit, function, address, count):
+        if address <= 4 < address + count:
+            return [(0, number.to_bytes(2, "big") + bytes((0, 0, 0, 3, unit, function | 0x80, 2)))]
+        return [(0, tcp_answer(number, unit, function, bytes(2 * count)))]
+
+    async def main():
+        async with TcpDevice(answer) as server:
+            bus = tcp_bus(server.port)
+            (reading,) = await read_device(bus, plan_of(profile_of(ROWS, group=FAST), bus), polled.clock)
+            assert ((0, 0, None), {2: Quality.REFUSED}) == (reading.values, dict(reading.quality))
+
+    run(main())
+
+
 def test_a_dead_device_read_without_the_daemon_is_offline():
     """No answer gives readings that say so."""
     master, slave = pty.openpty()

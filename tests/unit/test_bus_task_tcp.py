@@ -38,6 +38,22 @@ def test_a_server_that_closes_after_each_answer_is_no_fault(caplog):
     assert ([], []) == ([reading for reading in polled.readings if reading.quality], caplog.records)
 
 
+def test_all_units_of_a_server_share_one_connection():
+    """Many servers have room for one client only; the units behind them are asked in turn on it."""
+    polled = Polled()
+
+    async def main():
+        async with TcpDevice(lambda *asked: [(0, numbered(*asked))]) as server:
+            bus = tcp_bus(server.port)
+            task = BusTask(bus, [plan_of(profile_of(ROWS, group=FAST), bus, unit, first=unit) for unit in range(1, 9)], polled.clock, polled)
+            async with running(task):
+                await polled.until(lambda: all(len(good(polled.of(f"D{unit}"))) > 3 for unit in range(1, 9)))
+            assert (1, 1) == (server.connections, task.statistics.opened)
+
+    run(main())
+    assert [] == [reading for reading in polled.readings if reading.quality]
+
+
 def test_a_server_that_goes_and_comes_is_found_again():
     """While it is away the readings say offline a few times, then nothing; when it is back polling goes on."""
     polled = Polled()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from bus_rig import Polled, PtyDevice, run, serial_bus
-from modbus_rig import answer_frame, exception_frame
+from bus_rig import FAST, ROWS, Polled, PtyDevice, TcpDevice, good, run, running, serial_bus, tcp_answer, tcp_bus
+from modbus_rig import answer_frame, exception_frame, plan_of, profile_of
 
 from edgegw.bus.line import make_line
 from edgegw.bus.statistics import BusStatistics
-from edgegw.bus.trace import DATA_BYTES_MAX, KEPT_TCP, KEPT_WATCHED, KINDS, Trace, kind_heard
+from edgegw.bus.task import BusTask
+from edgegw.bus.trace import CLOSED, DATA_BYTES_MAX, KEPT_TCP, KEPT_WATCHED, KINDS, LINE_KINDS, NOT_OPENED, OPENED, Trace, kind_heard
 from edgegw.bus.transaction import Transactions
 from edgegw.drivers.modbus_codec import rtu_question, sealed
 from edgegw.model import Unproven
@@ -131,3 +132,32 @@ def test_a_late_answer_is_told_before_the_next_question():
     run(main())
     told = [(frame.kind, frame.unit) for frame in statistics.trace.since(0, 100).frames]
     assert [("question", 1), ("timeout", 1), ("late", 1), ("question", 2), ("answer", 2)] == told
+
+
+def test_the_line_s_opening_and_closing_stand_among_the_frames():
+    """Each once with its reason, in the order in which it happened: opened, closed by the other end, not to be opened, opened again."""
+    polled = Polled()
+
+    async def main():
+        server = TcpDevice(lambda number, unit, function, _address, count: [(0, tcp_answer(number, unit, function, bytes(2 * count)))])
+        await server.listen()
+        bus = tcp_bus(server.port)
+        task = BusTask(bus, [plan_of(profile_of(ROWS, group=FAST), bus)], polled.clock, polled)
+        task.statistics.trace.watch()
+        async with running(task):
+            await polled.until(lambda: good(polled.readings))
+            await server.stop()
+            await polled.until(lambda: not task.is_up)
+            count = len(good(polled.readings))
+            async with server:
+                await polled.until(lambda: len(good(polled.readings)) > count)
+        frames = task.statistics.trace.since(0, 10_000).frames
+        told = [(frame.kind, frame.data.decode()) for frame in frames if frame.kind in LINE_KINDS]
+        assert [OPENED, CLOSED, NOT_OPENED, OPENED, CLOSED] == [kind for kind, _ in told]
+        reasons = [words for _, words in told]
+        assert ("", *[f"127.0.0.1:{bus.port} closed the connection"] * 2) == (reasons[0], reasons[1], reasons[4])
+        assert "refuses the connection" in reasons[2]
+        assert reasons[3].startswith("after ")
+        assert {"question", "answer"} <= {frame.kind for frame in frames}
+
+    run(main())

@@ -89,6 +89,23 @@ def test_config_check_prints_each_finding_in_one_line(tmp_path):
     assert "1 error, 0 warnings. Running configuration unchanged." in done.stdout.split("\n")[1]
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_config_check_tells_what_each_bus_will_carry(tmp_path, language):
+    """
+    Busy share and longest lateness of every bus with devices, on the screen and in JSON; it is no warning.
+    """
+    file = _file(tmp_path, GOOD + '[[bus]]\nname = "idle"\nkind = "tcp"\nhost = "127.0.0.2"\n')
+    done = edgegw("config", "check", file, "--json")
+    (bus,) = json.loads(done.stdout)["buses"]
+    assert (0, "lan", 1) == (done.returncode, bus["bus"], bus["devices"])
+    assert 0 < bus["busy_share"] < 0.6
+    assert 0 <= bus["lateness_ms"] < 1000 * bus["requests"]
+    title, row, last = edgegw("config", "check", file, "--lang", language).stdout.splitlines()
+    assert ["lan", "1", str(bus["requests"]), f"{100 * bus['busy_share']:.0f}", "%"] == row.split()[:5]
+    assert {"en": "LATE AT MOST", "zh": "最长延迟"}[language] in title
+    assert "TH-01" not in last
+
+
 def test_without_a_service_the_next_step_is_named(tmp_path):
     """
     Who asks a service that is not there is told so in one line, with exit code 3.

@@ -58,6 +58,8 @@ CROSS = [
     (LAN.replace("10.0.0.9", "10.0.0.9:502"), 'config.toml:17: error E-CFG-VALUE: bus "lan": host must be a name or an address alone, as in "192.168.1.10", found "10.0.0.9:502"; the port has its own key: port = 502'),
     (LAN.replace("10.0.0.9", "fe80::1"), None),
     (LAN.replace("10.0.0.9", "gateway-1.station.local"), None),
+    (SENSOR.replace("unit = 1", "unit = 255"), 'config.toml:17: error E-CFG-VALUE: device "TH-01": unit 255: devices of a serial line have units up to 247; only over kind "tcp" there are more'),
+    (LAN + SENSOR.replace("unit = 1", "unit = 255").replace("rs485a", "lan"), None),
     (_uplink().replace("/dev/null", "/tmp"), 'config.toml:17: error E-CFG-VALUE: uplink "u": recipient_file: /tmp is a directory, not a file'),
     (_rule(point='"phase_voltage"'), 'config.toml:17: error E-CFG-POINT: rule "r": unknown point "phase_voltage"; did you mean "phase_voltage.c"?'),
     (_rule(point='"humidity"'), None),

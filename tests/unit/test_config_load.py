@@ -69,7 +69,7 @@ MISTAKES = [
         DEVICE.replace("AC-07", "AC 07"),
         'config.toml:6: error E-CFG-VALUE: device "AC 07": code must be 1 to 32 letters A-Z a-z, digits, _, . or -, found "AC 07"',
     ),
-    (DEVICE.replace("7\n", "300\n"), 'config.toml:8: error E-CFG-RANGE: device "AC-07": unit must be from 1 to 247, found 300'),
+    (DEVICE.replace("7\n", "300\n"), 'config.toml:8: error E-CFG-RANGE: device "AC-07": unit must be from 0 to 255, found 300'),
     (
         '[[rule]]\nname = "r"\ncondition = "high"\npoint = "voltage"\nlimit = inf\n',
         'config.toml:9: error E-CFG-RANGE: rule "r": limit must be a finite number, found inf',
@@ -262,6 +262,7 @@ _ANY = st.one_of(
     st.just([]),
     st.just({}),
     st.just(["a"]),
+    st.sampled_from([{"4": {"contact": "nc"}}, {"4": {"contact": "x"}}, {"4": {"odd": 1}}, {"4": 1}]),
 )
 
 
@@ -271,7 +272,10 @@ def _some_table(kind: inspect.StructType) -> st.SearchStrategy[dict[str, object]
 
 _DOCUMENTS = st.fixed_dictionaries(
     {"gateway": st.just({"operator": "O", "station": "S", "gateway": "G"})},
-    optional={name: st.lists(_some_table(kind), max_size=2) for name, kind in zip(("bus", "device", "rule", "uplink"), bare_tables()[-4:], strict=True)},
+    optional={
+        name: st.lists(_some_table(kind), max_size=2)
+        for name, kind in zip(("bus", "device", "rule", "computed", "balance", "uplink"), bare_tables()[-6:], strict=True)
+    },
 )
 
 

@@ -8,13 +8,14 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modbus_rig import plan_of, profile_of
+from modbus_rig import modbus_profiles, plan_of, profile_of
 
 from edgegw.config.model import Bus, Device
-from edgegw.drivers.plan import block_ms, busy_share, lateness_ms, line_facts, plan_blocks, plan_device, question_ms, round_ms
-from edgegw.drivers.profile import available, load_profile
+from edgegw.drivers.catalogue import load_profile
+from edgegw.drivers.plan import block_ms, busy_share, lateness_ms, line_facts, plan_blocks, question_ms, round_ms
+from edgegw.drivers.planning import plan_device
 from edgegw.errors import EdgegwError
-from edgegw.model import Stream
+from edgegw.model import Answer, Stream
 
 SERIAL = Bus(name="rs485a", kind="serial", path="/dev/null")
 TCP = Bus(name="eth", kind="tcp", host="127.0.0.1")
@@ -61,7 +62,7 @@ def test_equal_devices_share_what_is_planned_once():
     """
     The second device of a profile costs no second search for the cheapest cut: two hundred of them start as fast as one, in the same memory.
     """
-    profile, line = load_profile(available()[0]), line_facts(TCP)
+    profile, line = load_profile(modbus_profiles()[0]), line_facts(TCP)
     first, second = (plan_device(Device(code=code, bus="eth", unit=unit, profile="any"), profile, line, 1) for code, unit in (("A", 1), ("B", 2)))
     assert first.sources
     for one, other in zip(first.sources, second.sources, strict=True):
@@ -122,7 +123,7 @@ def test_an_unknown_group_is_refused_with_the_near_one():
     assert ("E-PLAN-GROUP", 'did you mean "climate"?') == (told.value.message_id, told.value.next_step)
 
 
-@pytest.mark.parametrize("name", available())
+@pytest.mark.parametrize("name", modbus_profiles())
 def test_every_profile_is_planned_on_every_line(name):
     """Each point is read by exactly one source, and each question carries what the bus needs."""
     for bus in (SERIAL, TCP):
@@ -221,3 +222,31 @@ def test_how_late_a_bus_will_be_is_predicted():
     many = [plan_of(profile, SERIAL, unit, climate=0.1) for unit in range(1, 10)]
     assert busy_share(many, line) > 1
     assert pytest.approx(round_ms(many, line) + 100) == lateness_ms(many, line)
+
+
+def test_a_device_that_reads_one_item_is_asked_for_one():
+    """With the quirk each value has a request of its own, however near the next one lies."""
+    rows = 'gun1.power, address = 0; type = "u32"\ngun1.voltage, address = 2; type = "u32"\ngun1.current, address = 4; type = "u32"'
+    plan = plan_of(profile_of(rows, "one_item = true"), SERIAL)
+    asked = [planned.questions[0].payload[2:6].hex() for planned in plan.sources]
+    assert ["00000002", "00020002", "00040002"] == asked
+    assert 1 == len(plan_of(profile_of(rows), SERIAL).sources)
+
+
+def test_what_is_only_understood_is_never_asked():
+    """`[[also]]` rows are in no source."""
+    names = {point.name for planned in plan_of(load_profile("sungrow"), TCP).sources for point in planned.source.points}
+    assert set() == names & {"serial_number", "run_time", "grid.import_power"}
+    assert "energy.yield" in names
+
+
+@pytest.mark.parametrize("name", modbus_profiles())
+def test_any_registers_of_any_product_decode(name):
+    """Whatever stands in the registers, nothing is raised, and a value is there exactly when its quality has one."""
+    chance = random.Random(name)
+    for planned in plan_of(load_profile(name), SERIAL).sources:
+        size = planned.questions[0].answer_size - 5
+        for data in (bytes(size), b"\xff" * size, *(chance.randbytes(size) for _ in range(20))):
+            values, quality = planned.decode([Answer(data, 0)])
+            assert len(planned.source.points) == len(values)
+            assert {position for position, value in enumerate(values) if value is None} == set(quality)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from modbus_rig import HEAD, profile_of
+from modbus_rig import HEAD, modbus_profiles, profile_of
 
-from edgegw.drivers.profile import available, load_profile, parse_profile
+from edgegw.drivers.catalogue import available, load_profile, parse_profile
 from edgegw.errors import EdgegwError
 from edgegw.points import lookup
 
@@ -83,3 +83,58 @@ def test_the_station_of_the_demo_has_its_profiles():
     """The products of the simulated station are there, each in the dictionary's words."""
     assert {"acrel.dtsd1352", "acrel.djsf1352", "eastron.sdm120", "huawei.sun2000", "huawei.ups2000", "xy-md02", "waveshare.io8"} <= set(available())
     assert [] == [row.point for name in available() for row in load_profile(name).point if lookup(row.point) is None]
+
+
+CLASSES = {"meter", "pile", "ups", "inverter", "battery", "wind", "transformer", "switchgear", "sensor", "input", "relay", "camera", "gateway"}
+
+
+def test_every_class_has_a_template():
+    """A product of any class begins with a file to copy, not with code."""
+    templates = [load_profile(name).profile.device_class for name in available() if name.startswith("generic.")]
+    assert set(templates) == CLASSES
+
+
+@pytest.mark.parametrize("name", [name for name in modbus_profiles() if load_profile(name).profile.device_class == "pile"])
+def test_a_pile_speaks_of_its_connectors_in_one_way(name):
+    """States are 0, 1, 2, 3, 4 or 255, and what the pile itself said stands beside them."""
+    rows = {row.point: row for row in (*load_profile(name).point, *load_profile(name).also)}
+    states = {point: row for point, row in rows.items() if point.endswith(".state")}
+    assert set() == {code for row in states.values() for code in row.codes.values()} - {0, 1, 2, 3, 4, 255}
+    assert [] == [point for point in states if not {f"{point}_code", f"{point}_text"} & set(rows)]
+
+
+@pytest.mark.parametrize("name", modbus_profiles())
+def test_a_fault_word_keeps_its_raw_number(name):
+    """Beside the names of the set bits stands the word itself, for the bits that nobody has named."""
+    rows = [*load_profile(name).point, *load_profile(name).also]
+    raw = {(row.function, row.address) for row in rows if not row.faults}
+    assert [] == [row.point for row in rows if row.faults and (row.function, row.address) not in raw and row.point != "ups.status"]
+    assert [] == [fault.id for row in rows for fault in row.fault_bits.values() if not (fault.en and fault.zh)]
+
+
+def test_addresses_of_a_document_that_counts_from_one_are_moved():
+    """With a base the file has the document's numbers and the wire has one less, ranges and identity included."""
+    head = 'base = 1\nreadable = [[1, 9]]\nforbidden = [[20, 29]]\n[identity]\nmodel = { address = 31, type = "u16" }\n'
+    profile = profile_of('voltage, address = 5; type = "i16"; exponent = 6', head)
+    assert (4, 5) == (profile.point[0].address, profile.point[0].exponent)
+    assert ([(0, 8)], [(19, 28)], 30) == (profile.profile.readable, profile.profile.forbidden, profile.identity.model.address)
+    with pytest.raises(EdgegwError, match="below the base"):
+        profile_of("voltage, address = 0", "base = 1")
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ('alarms.1, address = 0; faults = { 16 = { id = "a", en = "a", zh = "a" } }', "u16 has no bit 16"),
+        ('alarms.1, address = 0; faults = { x = { id = "a", en = "a", zh = "a" } }', "faults has a key that is not a number"),
+        ('alarm_word.1, address = 0; faults = { 1 = { id = "a", en = "a", zh = "a" } }', "fault bits need a point of kind text"),
+        ('alarms.1, address = 0; scale = 2; faults = { 1 = { id = "a", en = "a", zh = "a" } }', "scale has no meaning for fault bits"),
+        ('alarms.1, address = 0; type = "i16"; faults = { 1 = { id = "a", en = "a", zh = "a" } }', "faults has no meaning for i16"),
+        ('voltage, address = 0; type = "datetime"', "a datetime needs a point of kind text"),
+    ],
+)
+def test_a_wrong_fault_word_is_refused(row, words):
+    """Bits that are not there, and keys that would be passed over, are told."""
+    with pytest.raises(EdgegwError) as told:
+        profile_of(row)
+    assert words in told.value.text

@@ -59,7 +59,6 @@ def test_a_number_in_every_byte_and_word_order(kind, code, number, scale, order)
         ("alarm_word.1, address = 0; type = 'bits'; mask = 0x0F00", "AB12", 0xB),
         ("alarm_word.1, address = 0; type = 'bits'; mask = 0x8001", "8000", 0x8000),
         ("gun1.state, address = 0; type = 'bits'; mask = 0x0030; map = { 2 = 3 }", "FFEF", 3),
-        ("gun1.state, address = 0; type = 'bits'; mask = 0x0030; map = { 2 = 3 }", "FFDF", 1),
         ("ups.status, address = 0; type = 'bits'; mask = 0xC000; map = { 1 = 'OL' }", "7FFF", "OL"),
         ("temperature, address = 0; type = 'bits'; mask = 0x00FF; offset = -50", "FF4B", 250),
         ("input.1, address = 0; type = 'bit'; bit = 3", "0008", 1),

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgegw.drivers.profile import parse_profile
+from edgegw.drivers.catalogue import parse_profile
 from edgegw.sim import frames
+from edgegw.sim.bodies import build_body
 from edgegw.sim.encode import encoders
 from edgegw.sim.frames import Request
-from edgegw.sim.image import Image, build_image
+from edgegw.sim.image import Image
 
 # Profile, what the device measures, the request, and the whole answer as the golden exchanges have it.
 EXCHANGES = [
@@ -54,7 +55,7 @@ def test_the_registers_are_those_of_the_real_frames(profile, values, request_hex
     What a device measures goes onto the line as the exact bytes that the captured and documented exchanges hold.
     """
     request = frames.parse_rtu(bytes.fromhex(request_hex))
-    pdu, said = build_image(profile).read(request, values, {})
+    pdu, said = build_body(profile).read(request, values, {})
     assert bytes.fromhex(answer_hex) == frames.rtu_frame(request.unit, pdu)
     assert set(values) <= set(said)
 
@@ -73,7 +74,7 @@ def test_the_inverter_sends_what_the_captured_one_sent(values, request_hex, data
     State, yield, alarm bits and model of the inverter are encoded as in the captured frames.
     """
     address, count = struct.unpack(">HH", bytes.fromhex(request_hex))
-    pdu, _ = build_image("huawei.sun2000").read(Request(1, 3, address, count), values, {})
+    pdu, _ = build_body("huawei.sun2000").read(Request(1, 3, address, count), values, {})
     assert bytes.fromhex(data_hex) == pdu[2:]
 
 
@@ -82,7 +83,7 @@ def test_single_phase_meter_sends_ieee_floats():
     230.25 V, -1530.5 W and 12345.625 kWh are the words that the floats of the documented frames have.
     """
     values = {"phase_voltage.a": 230.25, "active_power": -1.5305, "energy.import": 12345.625}
-    image = build_image("eastron.sdm120")
+    image = build_body("eastron.sdm120")
     assert "43664000" == image.read(Request(1, 4, 0, 2), values, {})[0][2:].hex()
     assert "c4bf5000" == image.read(Request(1, 4, 12, 2), values, {})[0][2:].hex()
     assert "4640e680" == image.read(Request(1, 4, 72, 2), values, {})[0][2:].hex()
@@ -126,7 +127,7 @@ def test_bits_share_a_register_and_a_word_is_named_twice():
         'point = "input.3"\naddress = 7\ntype = "bit"\nbit = 15',
     ).read(Request(1, 3, 7, 1), {"input.1": 0.0, "input.2": 1.0, "input.3": 1.0}, {})
     assert ("8008", {"input.1": 0, "input.2": 1, "input.3": 1}) == (pdu[2:].hex(), said)
-    ups = build_image("huawei.ups2000")
+    ups = build_body("huawei.ups2000")
     for forced in ({"ups.status": "OB"}, {"ups.route": 3.0}):
         pdu, said = ups.read(Request(1, 3, 11024, 1), {"ups.status": "OL", "ups.route": 2.0}, forced)
         assert ("0003", {"ups.status": "OB", "ups.route": 3}) == (pdu[2:].hex(), said)
@@ -136,7 +137,7 @@ def test_a_sentinel_says_nothing_and_too_much_is_cut():
     """
     A raw value that the profile calls invalid says None, and what does not fit is sent as the type's limit.
     """
-    inverter = build_image("huawei.sun2000")
+    inverter = build_body("huawei.sun2000")
     assert {"power_factor": None} == inverter.read(Request(1, 3, 32084, 1), {"power_factor": 32.767}, {})[1]
     assert {"fault_code": 65535} == inverter.read(Request(1, 3, 32090, 1), {"fault_code": 1e9}, {})[1]
 
@@ -145,7 +146,7 @@ def test_only_whole_points_are_in_an_answer():
     """
     A point of which one register is missing is not said, nor a mantissa without its exponent.
     """
-    meter = build_image("acrel.djsf1352")
+    meter = build_body("acrel.djsf1352")
     values = {"voltage": 750.3, "current": 1.0, "energy.import": 5.0, "energy.export": 6.0}
     assert {"energy.import"} == set(meter.read(Request(1, 3, 12, 3), values, {})[1])
     assert set() == set(meter.read(Request(1, 3, 0, 1), values, {})[1])
@@ -174,7 +175,7 @@ def test_what_a_device_refuses(profile, request_, code):
     """
     A function not offered is exception 1, a register that is not there 2, a count that no request may have 3; holes that the profile allows are read.
     """
-    image = build_image(profile)
+    image = build_body(profile)
     assert code == (frames.refusal(request_, image.functions) or image.hole(request_))
 
 
@@ -188,3 +189,22 @@ def test_a_float_never_lies_between_two_last_digits(value, decimals):
     (sent,) = struct.unpack(">f", struct.pack(">HH", *raw.registers))
     assert abs(Fraction(sent) * 10**decimals - raw.said) < Fraction(1, 2)
     assert sent == pytest.approx(value, rel=3e-7, abs=1e-37)
+
+
+@pytest.mark.parametrize(
+    ("row", "value", "data_hex", "said"),
+    [
+        ('point = "gun1.temp"\naddress = 0\noffset = "-50"', 35.0, "0055", 350),
+        ('point = "alarms.1"\naddress = 0\ntype = "bits"\nfaults = { 3 = { id = "door", en = "door", zh = "门" } }', "door", "0008", "door"),
+        ('point = "alarms.1"\naddress = 0\ntype = "bits"\nfaults = { 3 = { id = "door", en = "door", zh = "门" } }', "", "0000", ""),
+        ('point = "clock"\naddress = 0\ntype = "datetime"', "2024-03-19 14:20:09", "1803130e1409", "2024-03-19 14:20:09"),
+        ('point = "clock"\naddress = 0\ntype = "datetime"', "", "ffffffffffff", None),
+    ],
+)
+def test_offsets_fault_words_and_clocks_are_sent(row, value, data_hex, said):
+    """
+    What a profile adds, names or writes as a date is turned round on the way to the register.
+    """
+    point = row.split('"')[1]
+    pdu, told = made(row).read(Request(1, 3, 0, len(data_hex) // 4), {point: value}, {})
+    assert (data_hex, said) == (pdu[2:].hex(), told[point])

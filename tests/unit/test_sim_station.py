@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from edgegw.config.model import Config
-from edgegw.drivers.plan import busy_share, line_facts, plan_device
-from edgegw.drivers.profile import load_profile
+from edgegw.drivers.catalogue import load_profile
+from edgegw.drivers.plan import busy_share, line_facts
+from edgegw.drivers.planning import plan_device
 from edgegw.errors import EdgegwError
 from edgegw.sim.gateway_config import bus_and_device_tables
 from edgegw.sim.station import SimBus, load_station

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from edgegw.drivers.profile import load_profile
+from edgegw.drivers.catalogue import load_profile
 from edgegw.sim import physics
-from edgegw.sim.image import build_image
+from edgegw.sim.bodies import build_body
 from edgegw.sim.station import load_station
 from edgegw.sim.world import World
 
@@ -24,7 +24,7 @@ def test_every_point_of_the_default_station_is_measured():
     """
     values = world().values
     for device in STATION.device:
-        image = build_image(device.profile)
+        image = build_body(device.profile)
         assert set() == set(image.points) - set(values[device.code]), device.code
         for point in image.points:
             image.check(point, values[device.code][point])

@@ -76,6 +76,21 @@ def test_only_lanes_that_can_have_news_are_asked(streams, expected):
     assert expected == [lane.name for lane in made.lanes if lane.more]
 
 
+def test_a_store_that_comes_back_is_asked_from_the_beginning():
+    """
+    After a fault of the store every lane begins anew, since older blocks may not have been handed out; what is under way is known.
+    """
+    made = lanes(border=100)
+    for mid, number in enumerate((101, 105), 1):
+        made.sent(mid, made.lanes[2], batch(number), 100, 0.0)
+        made.lanes[2].after = number
+    made.wake({3})
+    assert 105 == made.lanes[2].after
+    made.wake(set(Stream))
+    assert [100, 0] == [made.lanes[2].after, made.lanes[3].after]
+    assert made.is_waiting(batch(105))
+
+
 def test_bytes_under_way_are_bounded():
     """
     Together at most 64 KiB are under way; a single larger message still goes alone.

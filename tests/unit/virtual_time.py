@@ -71,8 +71,8 @@ class VirtualLine(Line):
         self._connection += 1
         self._opened()
 
-    async def close(self) -> None:
-        self.is_open = False
+    async def close(self, why: str = "") -> None:
+        self._ended(why)
         self._connection += 1
 
     def write(self, payload: bytes) -> None:

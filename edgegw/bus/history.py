@@ -1,0 +1,51 @@
+"""What the counters of a bus were some time ago: a bounded ring of snapshots, from which `edgegw bus stats --since 10m` takes the difference. Pure.
+
+A snapshot is a row of counts for each unit. They are near each other in the last two minutes (what has just been mended is looked at then) and a
+minute apart before.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import NamedTuple
+
+# How often the daemon takes one.
+SNAPSHOT_S = 10.0
+# Two minutes of those; of the older ones each sixth is kept for an hour. A unit costs some 200 bytes in each: 3 MiB for a station of 200 units.
+RECENT_MAX = 12
+MINUTE_EACH = 6
+MINUTES_MAX = 60
+# The longest time that can be looked back.
+SINCE_S_MAX = 3600.0
+
+
+class Snapshot(NamedTuple):
+    """The counts of one bus at one moment."""
+
+    at_s: float
+    """`time.monotonic()`"""
+    line: tuple[int, ...]
+    units: Mapping[int, tuple[int, ...]]
+
+
+class History:
+    """Of one bus."""
+
+    def __init__(self) -> None:
+        self._recent: deque[Snapshot] = deque(maxlen=RECENT_MAX)
+        self._minutes: deque[Snapshot] = deque(maxlen=MINUTES_MAX)
+        self._taken = 0
+
+    def add(self, snapshot: Snapshot) -> None:
+        """The newest one."""
+        if self._taken % MINUTE_EACH == 0:
+            self._minutes.append(snapshot)
+        self._taken += 1
+        self._recent.append(snapshot)
+
+    def before(self, at_s: float) -> Snapshot | None:
+        """The newest one that is not younger than this, else the oldest; None when there is none at all."""
+        kept = sorted({snapshot.at_s: snapshot for snapshot in (*self._minutes, *self._recent)}.items())
+        old = [snapshot for taken_s, snapshot in kept if taken_s <= at_s]
+        return old[-1] if old else kept[0][1] if kept else None

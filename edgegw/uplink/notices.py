@@ -1,0 +1,49 @@
+"""What of an uplink is told as an alarm of the gateway itself, before it becomes a fault: certificates that end, a quota that runs out. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgegw.uplink.certificates import EXPIRED
+from edgegw.uplink.expiry import Expiry
+from edgegw.uplink.traffic import MB
+
+_WORDS = {"client": ("our certificate", "本机证书"), "authority": ("the authority", "颁发机构证书"), "broker": ("the broker's certificate", "服务器证书")}
+_LEVELS = {60: "notice", 30: "minor", 7: "major", EXPIRED: "major"}
+# The first leaves a week of an even month to act in.
+QUOTA_PERCENT_WARN = 80
+QUOTA_PERCENT_FULL = 100
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """An alarm that lasts as long as its reason. Each step has a rule of its own, so that the next step is a new event."""
+
+    rule: str
+    level: str
+    text: str
+    text_zh: str
+
+
+def of_expiry(uplink: str, expiry: Expiry) -> Notice | None:
+    """A certificate that ends, or has ended; None while nothing is to be told."""
+    if expiry.step is None:
+        return None
+    name, name_zh = _WORDS[expiry.which]
+    if expiry.step == EXPIRED:
+        text = f"E-CERT-EXPIRED: uplink {uplink}: {name} ({expiry.subject}) ended on {expiry.expires}"
+        text_zh = f"E-CERT-EXPIRED：上传平台 {uplink}：{name_zh}（{expiry.subject}）已于 {expiry.expires} 到期"
+    else:
+        text = f"W-CERT-EXPIRY: uplink {uplink}: {name} ({expiry.subject}) ends on {expiry.expires}"
+        text_zh = f"W-CERT-EXPIRY：上传平台 {uplink}：{name_zh}（{expiry.subject}）将于 {expiry.expires} 到期"
+    return Notice(f"certificate {expiry.which} {uplink} {expiry.step} d", _LEVELS[expiry.step], text, text_zh)
+
+
+def of_quota(uplink: str, month_bytes: int, quota_mb: int) -> Notice | None:
+    """What the month has used of what it may; None below the first step, or without a quota."""
+    percent = 100 * month_bytes / (quota_mb * MB) if quota_mb else 0.0
+    if percent < QUOTA_PERCENT_WARN:
+        return None
+    step = QUOTA_PERCENT_FULL if percent >= QUOTA_PERCENT_FULL else QUOTA_PERCENT_WARN
+    text = f"W-CLOUD-QUOTA: uplink {uplink} has used {step} % of its {quota_mb} MB of this month"
+    text_zh = f"W-CLOUD-QUOTA：上传平台 {uplink} 本月流量已达 {quota_mb} MB 的 {step} %"
+    return Notice(f"quota {uplink} {step} %", "major" if step == QUOTA_PERCENT_FULL else "minor", text, text_zh)
