@@ -1,6 +1,6 @@
 # ruff: noqa: INP001 - a script beside its pages
 """Writes what of the documentation the program itself knows: config.md from the structs, cli.md from the help,
-messages.md from the ids, points.md from the dictionary.
+messages.md from the ids, points.md from the dictionary, examples/r10.toml from the simulated station's file.
 
 python docs/generate.py          write the files
 tests/test_docs.py               fails when one of them is not what this writes
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from math import isnan
 from pathlib import Path
 
 import click
@@ -24,6 +25,8 @@ from edgegw.cli.main import BLOCKS, make_group  # noqa: E402
 from edgegw.config.model import Config  # noqa: E402
 from edgegw.config.walk import PATTERN_WORDS, bare  # noqa: E402
 from edgegw.errors import lookup, message_ids  # noqa: E402
+from edgegw.sim.gateway_config import bus_and_device_tables, fixed_ports  # noqa: E402
+from edgegw.sim.station import load_station  # noqa: E402
 
 
 def config_page() -> str:
@@ -53,10 +56,9 @@ def config_page() -> str:
 def _inner_table(table: str, field: inspect.Field) -> list[str]:
     """The keys of a table in a table, as in `[device.input.4]`."""
     kind = bare(field.type)
-    if not isinstance(kind, inspect.DictType) or not isinstance(bare(kind.value_type), inspect.StructType):
+    inner = bare(kind.value_type) if isinstance(kind, inspect.DictType) else bare(kind.item_type) if isinstance(kind, inspect.ListType) else None
+    if not isinstance(inner, inspect.StructType):
         return []
-    inner = bare(kind.value_type)
-    assert isinstance(inner, inspect.StructType)
     title = (inner.cls.__doc__ or "").split("\n")[0]
     head = ["", f"### `{field.encode_name}` of `[[{table}]]`", "", title, "", "| key | value | default | meaning |", "|---|---|---|---|"]
     return [*head, *(_row(key) for key in inner.fields)]
@@ -81,7 +83,13 @@ def _words(kind: inspect.Type) -> str:
         case inspect.BoolType():
             words = "`true`, `false`"
         case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
-            words = "list of whole numbers" if isinstance(bare(item), inspect.IntType) else "list of texts"
+            words = (
+                "list of tables, see below"
+                if isinstance(bare(item), inspect.StructType)
+                else "list of whole numbers"
+                if isinstance(bare(item), inspect.IntType)
+                else "list of texts"
+            )
         case inspect.DictType(value_type=value) if isinstance(bare(value), inspect.StructType):
             words = "table by number, see below"
         case inspect.DictType(value_type=value):
@@ -100,6 +108,8 @@ def _default(field: inspect.Field) -> str:
     if field.required:
         return ""
     value = field.default_factory() if field.default is msgspec.NODEFAULT and callable(field.default_factory) else field.default
+    if isinstance(value, float) and isnan(value):
+        return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return "empty" if value in ("", [], {}) else f"`{value}`"
@@ -169,7 +179,39 @@ def points_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"points.md": points_page, "config.md": config_page, "cli.md": cli_page, "messages.md": messages_page}
+_EXAMPLE_HEAD = """\
+# The gateway's configuration for the simulated reference station (docs/simulator.md). Two terminals:
+#
+#     edgegw simulate examples/r10-station.toml
+#     edgegw run --config examples/r10.toml
+#
+# and in a third one: edgegw -c examples/r10.toml status. Made by docs/generate.py from examples/r10-station.toml.
+
+[gateway]
+operator = "demo"
+station = "R10"
+gateway = "gw1"
+name = "参考站R10"
+
+[paths]
+state_dir = "/var/tmp/edgegw-r10/state"
+control_socket = "/var/tmp/edgegw-r10/control.sock"
+
+"""
+
+
+def example_config() -> str:
+    station = load_station(DOCS.parent / "examples" / "r10-station.toml")
+    return _EXAMPLE_HEAD + bus_and_device_tables(station, fixed_ports(station), None)
+
+
+PAGES = {
+    "points.md": points_page,
+    "config.md": config_page,
+    "cli.md": cli_page,
+    "messages.md": messages_page,
+    "../examples/r10.toml": example_config,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

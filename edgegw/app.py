@@ -23,25 +23,32 @@ from edgegw.buffer.store import Buffer
 from edgegw.bus.holes import KEY_PREFIX
 from edgegw.bus.schedule import grid_shifts
 from edgegw.bus.task import BusTask, Extras
+from edgegw.charging import Charging
 from edgegw.clock import Clock, read_clock_trust
 from edgegw.config.check import read
 from edgegw.config.model import Config
 from edgegw.control.server import ControlServer
+from edgegw.deadband import Deadbands
 from edgegw.drivers.base import DevicePlan, Introduction
 from edgegw.drivers.catalogue import load_profile
 from edgegw.drivers.plan import line_facts
 from edgegw.drivers.planning import plan_device
 from edgegw.errors import EXIT_OK, EXIT_USAGE
 from edgegw.live import Live
-from edgegw.model import ClockTrust, Event, Reading, Source, Stream
+from edgegw.memory import hold_little
+from edgegw.model import ClockTrust, Event, Reading
 from edgegw.own_watch import OwnWatch
-from edgegw.rules.engine import Changes, Engine
+from edgegw.rules.engine import NO_CHANGES, Changes, Engine
+from edgegw.rules.shipped import with_shipped
 from edgegw.supervise import Notifier, Supervisor
 from edgegw.uplink.keys import UplinkKeys, load_uplink_keys
 from edgegw.uplink.sender import Sender
 from edgegw.views import Parts, Views
+from edgegw.views_alarms import AlarmViews
 from edgegw.views_buffer import BufferViews
 from edgegw.views_bus import BusViews
+from edgegw.views_cloud import CloudViews
+from edgegw.window import Window
 from edgegw.wiring import TRUTH_PREFIX, Judging, Taken, computers_of, make_judge
 
 _log = logging.getLogger("edgegw.app")
@@ -58,18 +65,18 @@ BUS_CHECKPOINT_MS = 30_000
 STORE_FAILING = "store failing"
 # Without its writer the store takes nothing more: the service is started anew.
 STORE_CHECKPOINT_MS = 5_000
-# A connector in this state charges: readings are sent in the shorter window (docs/points.md, gun state).
-GUN_CHARGING = 3
 
 
 def run(config_path: Path, json_log: bool = False, verbose: int = 0) -> int:  # noqa: FBT001, FBT002 - the command line's words
     """The daemon until a signal. Returns the exit code; what a person must mend is one line each on the log."""
+    hold_little()
     loaded = read(config_path, running=True)
     for finding in loaded.findings:
         sys.stderr.write(f"{finding}\n")
     if loaded.config is None or loaded.errors:
         return EXIT_USAGE
     config = loaded.config
+    del loaded
     log.configure("debug" if verbose else config.log.level, json_lines=json_log)
     keys = {uplink.name: load_uplink_keys(uplink, config.paths.state_dir) for uplink in config.uplink}
     daemon = Daemon(config, keys)
@@ -112,17 +119,18 @@ class Daemon:
         state_dir = Path(config.paths.state_dir)
         self._own = OwnWatch(config, self.clock, state_dir)
         filters = {uplink.name: uplink.points for uplink in config.uplink}
-        self.buffer = Buffer.open(state_dir, self.clock, config.store, [*sources, *self._own.sources], list(filters), self._synced, filters)
+        self.buffer = Buffer.open(state_dir, self.clock, config.store, [*sources, *self._own.sources], list(filters), self._synced, filters, may_wait=True)
         self._own.begin(self.buffer)
-        self.engine = Engine(config.rule, config.device, sources, self.buffer.epoch, self.buffer.states("rules/"))
+        rules = with_shipped(config.rule, shipped=config.alarms.shipped_rules)
+        self.engine = Engine(rules, config.device, [*sources, self._own.points.gateway], self.buffer.epoch, self.buffer.states("rules/"))
         self._judging = Judging(make_judge(config, polled, computers, self.buffer.states(TRUTH_PREFIX)), self.engine)
         self.latest = Live([*sources, self._own.points.gateway])
         self._plans = plans
         self._keys = keys
         self._sources = sources
-        self._charging: set[tuple[int, int]] = set()
-        self._guns = _gun_states(sources)
-        self._window_ms = 0
+        self._charging = Charging(sources)
+        self._deadbands = Deadbands(config.deadband, sources)
+        self._window = Window(config.store, self.clock, self.buffer.set_window_ms, self._is_busy)
         self._clock_was_known = False
 
     async def live(self) -> None:
@@ -133,12 +141,16 @@ class Daemon:
         self._buses = self._bus_tasks()
         self._take(self._judging.begin(self._buses, self._plans, self._supervisor.guard, self.clock))
         self._senders = [
-            Sender(uplink, self._config.gateway, self._keys[uplink.name], self.buffer, self.clock, self.buffer.seal_soon) for uplink in self._config.uplink
+            Sender(uplink, self._config.gateway, self._keys[uplink.name], self.buffer, self.clock, self.buffer.seal_soon, self._journal)
+            for uplink in self._config.uplink
         ]
+        for sender in self._senders:
+            sender.commands.handlers["live"] = self._window.ordered
         unproven = frozenset(plan.device for plans in self._plans.values() for plan in plans if plan.unproven)
         views = Views(Parts(self._config, self.clock, self.buffer, self.engine, self.latest, self._buses, self._senders, self._judging.judge.note, unproven))
         handlers = {**views.handlers(), **BusViews(self._config, self.clock, self._buses, self._plans).begin().handlers()}
-        handlers |= BufferViews(self._config, self.clock, self.buffer).handlers()
+        handlers |= {**BufferViews(self._config, self.clock, self.buffer).handlers(), **self._window.handlers()}
+        handlers |= {**AlarmViews(self._config, self.clock, self.engine, self._accept).handlers(), **CloudViews(self._senders).handlers()}
         server = ControlServer(Path(self._config.paths.control_socket), handlers, gateway=self._config.gateway.identity, language=self._config.gateway.language)
         self._tell_start()
         await server.start()
@@ -160,6 +172,10 @@ class Daemon:
             BusTask(bus, self._plans[bus.name], self.clock, self._read, Extras(shift_ms, remembered, self._remember, self._introduced))
             for bus, shift_ms in zip(self._config.bus, shifts, strict=True)
         ]
+
+    def _journal(self, event: Event, states: Mapping[str, bytes]) -> None:
+        """What a cloud ordered, and how far its orders have come."""
+        self.buffer.accept((), (event,), states)
 
     def _remember(self, key: str, state: bytes | None) -> None:
         """What a bus has learnt, for the next start."""
@@ -207,7 +223,7 @@ class Daemon:
         supervisor.start("watchdog", supervisor.beat)
         for sender in self._senders:
             supervisor.start(f"uplink {sender.status().name}", partial(self._send, sender))
-        self._choose_window()
+        self._window.look()
         self.buffer.seal_soon()
 
     async def _end_parts(self) -> None:
@@ -242,24 +258,24 @@ class Daemon:
 
     def _take(self, taken: Taken) -> None:
         if taken.readings or taken.events or taken.states:
-            self.buffer.accept(*taken)
+            self.buffer.accept(self._deadbands.keep(taken.readings, taken.events), taken.events, taken.states)
         for reading in taken.readings:
             self.latest.put(reading)
-            guns = self._guns.get(reading.source.source_id)
-            if guns:
-                self._note_charging(reading, guns)
+            if self._charging.note(reading):
+                self._window.look()
         if taken.events:
-            self._choose_window()
+            self._window.look()
 
     def _keep(self, reading: Reading) -> None:
-        """What the gateway says of itself: stored and shown."""
-        self.buffer.accept((reading,))
+        """What the gateway says of itself: judged, stored and shown."""
+        changes = self.engine.evaluate(reading) if reading.source is self._own.points.gateway else NO_CHANGES
+        self.buffer.accept((reading,), changes.events, changes.states)
         self.latest.put(reading)
 
     def _accept(self, changes: Changes) -> None:
         if changes:
             self.buffer.accept((), changes.events, changes.states)
-            self._choose_window()
+            self._window.look()
 
     def _synced(self, streams: frozenset[int]) -> None:
         """Called on the writer's thread: there is something new to send."""
@@ -270,25 +286,9 @@ class Daemon:
         for sender in self._senders:
             sender.wake(streams)
 
-    def _note_charging(self, reading: Reading, guns: Sequence[int]) -> None:
-        source_id = reading.source.source_id
-        before = len(self._charging)
-        for position in guns:
-            if reading.values[position] == GUN_CHARGING:
-                self._charging.add((source_id, position))
-            else:
-                self._charging.discard((source_id, position))
-        if bool(before) != bool(self._charging):
-            self._choose_window()
-
-    def _choose_window(self) -> None:
-        """Decision D4: the shorter window while anything charges or an alarm is open."""
-        store = self._config.store
-        active = bool(self._charging) or bool(self.engine.open_alarms())
-        window_ms = round(1000 * (store.window_active_s if active else store.window_idle_s))
-        if window_ms != self._window_ms:
-            self._window_ms = window_ms
-            self.buffer.set_window_ms(window_ms)
+    def _is_busy(self) -> bool:
+        """What the gateway says of its own certificates and quota asks nobody to look at readings."""
+        return bool(self._charging) or any(alarm.rule not in self._own.told for alarm in self.engine.open_alarms())
 
     # -- what time brings
 
@@ -307,6 +307,8 @@ class Daemon:
             if step_ms or trust is not self.clock.trust:
                 self._tell_clock(step_ms, trust)
             self._look_at_store()
+            self._window.economy = self._own.economy
+            self._window.look()
             log.write_summaries()
             await self.clock.sleep(CLOCK_LOOK_MS)
 
@@ -338,13 +340,3 @@ class Daemon:
 
 def _shortest_period_ms(plans: Sequence[DevicePlan]) -> int:
     return min((planned.source.period_ms for plan in plans for planned in plan.sources), default=1)
-
-
-def _gun_states(sources: Sequence[Source]) -> dict[int, tuple[int, ...]]:
-    """Source id to the positions of its connector states."""
-    positions = {
-        source.source_id: tuple(i for i, point in enumerate(source.points) if point.name.startswith("gun") and point.name.endswith(".state"))
-        for source in sources
-        if source.stream is Stream.TELEMETRY
-    }
-    return {source_id: found for source_id, found in positions.items() if found}

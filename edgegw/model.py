@@ -148,14 +148,23 @@ class Alarm(msgspec.Struct, frozen=True):
     device: str
     point: str
     state: str
-    """active or cleared"""
+    """active, or returned: the condition has ended and somebody is waited for"""
     began_at_ms: int
+    raised_at_ms: int
     cleared_at_ms: int | None
     value: float | None
     limit: float | None
     unit: str
     text: str
     acknowledged: bool = False
+    acknowledged_at_ms: int | None = None
+    acknowledged_by: str = ""
+    note: str = ""
+    visibility: str = "shown"
+    """shown, suppressed, shelved, out_of_service"""
+    latched: bool = False
+    root: str | None = None
+    """Id of the alarm it is hidden below."""
 
 
 class Answer(msgspec.Struct, frozen=True):

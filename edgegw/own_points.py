@@ -9,9 +9,9 @@ All of stream 4 (record): kept for years, sent behind everything else. Nothing h
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,12 +96,12 @@ class OwnPoints:
 
     def gateway_reading(self, facts: Facts) -> Reading:
         """How the gateway is now."""
-        free = shutil.disk_usage(self._state_dir).free
+        disk = os.statvfs(self._state_dir)
         load, self._cpu = _cpu_percent(self._cpu, _cpu_ticks())
         numbers: dict[str, Number] = {
             "cpu.load": load,
             "memory.used": _memory_percent(),
-            "disk.free": free / _MIB,
+            "disk.free": disk.f_bavail * disk.f_frsize / _MIB,
             "temperature.internal": _board_c(),
             "uptime": time.monotonic() - self._started_s,
             "process.rss": _rss_bytes() / _MIB,
@@ -147,6 +147,7 @@ def _source(source_id: int, device: str, group: str, names: Sequence[str], devic
     return Source(source_id, device, group, PERIOD_MS, tuple(_point(name) for name in names), device_class, Stream.RECORD)
 
 
+@cache
 def _point(name: str) -> Point:
     entry = lookup(name)
     assert entry is not None, name

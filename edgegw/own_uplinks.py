@@ -8,6 +8,7 @@ from edgegw.buffer.store import Buffer
 from edgegw.clock import Clock
 from edgegw.rules.engine import Engine
 from edgegw.rules.journal import Changes
+from edgegw.uplink import commands
 from edgegw.uplink.sender import Sender
 from edgegw.uplink.traffic import KEY_PREFIX
 
@@ -17,32 +18,34 @@ class OwnUplinks:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._told: set[str] = set()
+        self.told: set[str] = set()
+        """Rules of the alarms that are open because of the uplinks."""
+        self.economy = False
+        """An uplink has used most of its quota: readings are collected longer."""
         self._remembered: Mapping[str, bytes] = {}
 
     def begin(self, buffer: Buffer) -> None:
-        self._remembered = buffer.states(KEY_PREFIX)
+        self._remembered = {**buffer.states(KEY_PREFIX), **buffer.states(commands.KEY_PREFIX)}
 
     def recall(self, senders: Sequence[Sender]) -> None:
         """Gives the senders what earlier starts counted; a second call gives nothing."""
         for sender in senders:
             sender.traffic.restore(self._remembered)
+            sender.commands.restore(self._remembered)
         self._remembered = {}
 
     def look(self, engine: Engine, senders: Sequence[Sender]) -> Iterator[Changes]:
-        """Raises what is new and withdraws what is over. While the clock cannot be trusted nothing changes."""
-        looks = [sender.notices() for sender in senders]
-        if any(found is None for found in looks):
-            return
-        notices = {notice.rule: notice for found in looks for notice in found or ()}
+        """Raises what is new and withdraws what is over."""
+        notices = {notice.rule: notice for sender in senders for notice in sender.notices()}
+        self.economy = any(sender.saves for sender in senders)
         now_ms = self._clock.mono_ms()
         at = (now_ms, self._clock.wall_ms(now_ms), self._clock.trust)
-        for rule in sorted(self._told - notices.keys()):
+        told, self.told = self.told, set(notices)
+        for rule in sorted(told - notices.keys()):
             yield engine.withdraw(rule, None, *at)
-        for rule in sorted(notices.keys() - self._told):
+        for rule in sorted(notices.keys() - told):
             notice = notices[rule]
             yield engine.report(rule, notice.level, notice.text, notice.text_zh, *at)
-        self._told = set(notices)
 
     @staticmethod
     def keep(buffer: Buffer, senders: Sequence[Sender]) -> None:

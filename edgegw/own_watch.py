@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from edgegw.buffer.store import Buffer
@@ -34,6 +34,16 @@ class OwnWatch:
     @property
     def sources(self) -> list[Source]:
         return self.points.sources
+
+    @property
+    def told(self) -> Collection[str]:
+        """Rules of the alarms that the uplinks themselves have raised."""
+        return self._uplinks.told
+
+    @property
+    def economy(self) -> bool:
+        """An uplink has used most of its quota."""
+        return self._uplinks.economy
 
     def begin(self, buffer: Buffer) -> None:
         """Before the store takes anything."""

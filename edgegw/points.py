@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 
@@ -51,16 +50,18 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def lookup(name: str) -> PointName | None:
     """The dictionary's entry of `name` with the placeholder's value in its titles, or None when there is no such name."""
-    for written, entry in _document().items():
+    for written in _written():
         # Most names are told apart by their beginning; a pattern is compiled only for those that are not: every start pays for it.
         if name.startswith(written.partition("{")[0]) and (found := _pattern(written).fullmatch(name)):
-            words = found.groups()
+            words, entry = found.groups(), _entry(written)
             return PointName(name, entry.unit, entry.kind, entry.decimals, entry.range, entry.en.format(*words), entry.zh.format(*words))
     return None
 
 
 def suggest(name: str) -> str | None:
     """The nearest name of the dictionary, for "did you mean"."""
+    import difflib  # noqa: PLC0415 - only a mistake needs it
+
     near = difflib.get_close_matches(name, patterns(), n=1, cutoff=0.6)
     return near[0] if near else None
 
@@ -73,13 +74,19 @@ def wants(patterns: Sequence[str], name: str) -> bool:
 @cache
 def patterns() -> tuple[str, ...]:
     """Every name as it stands in the dictionary, placeholders and all, in its order."""
-    return tuple(_document())
+    return tuple(_written())
 
 
 @cache
-def _document() -> dict[str, _Entry]:
-    text = files("edgegw").joinpath("points.toml").read_text(encoding="utf-8")
-    return msgspec.convert(tomllib.loads(text), dict[str, _Entry])
+def _written() -> dict[str, str]:
+    """Name to its line. A start reads what its profiles name: all of it at once would take longer than all else of the configuration."""
+    lines = Path(__file__).with_name("points.toml").read_text(encoding="utf-8").splitlines()
+    return {line[1 : line.index('"', 1)]: line for line in lines if line.startswith('"')}
+
+
+@cache
+def _entry(name: str) -> _Entry:
+    return msgspec.convert(tomllib.loads(_written()[name])[name], _Entry)
 
 
 @cache

@@ -21,6 +21,9 @@ from edgegw.model import Alarm, ClockTrust, Quality, Reading
 from edgegw.rules.engine import Engine
 from edgegw.uplink.sender import Sender
 
+_Origins = Mapping[tuple[int, str], tuple[int, int | str, str]]
+"""Source and point to the monotonic ms of the answer, the address, and what stood there."""
+
 _TRUSTED = frozenset({ClockTrust.SYNCHRONISED, ClockTrust.CORRECTED})
 
 
@@ -117,9 +120,12 @@ class Views:
             "in_flight": status.in_flight,
             "batches_sent": status.batches_sent,
             "bytes_sent": status.bytes_sent,
+            "receipts": status.receipts,
+            "receipts_refused": status.receipts_refused,
             "bytes_today": {lane: {"up": up, "down": down} for lane, (up, down) in status.bytes_today.items()},
             "bytes_month": status.bytes_month,
             "quota_mb_month": status.quota_mb_month,
+            "holds_telemetry": status.holds_telemetry,
             "certificates": [msgspec.structs.asdict(found) for found in status.certificates],
             "error": error,
         }
@@ -153,12 +159,13 @@ class Views:
         bus = self._buses.get(device.bus)
         readings = await bus.ask_now(device.code) if bus and arguments.get("fresh") else []
         values = list(self._latest.values(device.code, self._clock.mono_ms()))
+        origins = self._origins(bus, values)
         unknown = set(points) - {value.point.name for value in values}
         if unknown:
             names = ", ".join(value.point.name for value in values[:12])
             raise EdgegwError("E-POINT", f"{device.code} has no point {', '.join(sorted(map(str, unknown)))}", f"its points: {names}", EXIT_UNKNOWN)
         return {
-            "values": [_value(value) for value in values if not points or value.point.name in points],
+            "values": [_value(value, origins) for value in values if not points or value.point.name in points],
             "device": {
                 "code": device.code,
                 "name": device.name or device.location,
@@ -175,14 +182,26 @@ class Views:
             "milliseconds": round(1000 * (time.monotonic() - started_s), 1),
         }
 
+    def _origins(self, bus: BusTask | None, values: Sequence[LiveValue]) -> _Origins:
+        sources = {value.source.source_id: value.source for value in values}
+        located = bus.located(values[0].source.device) if bus and values else {}
+        return {
+            (source_id, point.name): (self._clock.mono_ms(found.arrived_ns), origin.address, origin.raw)
+            for source_id, found in located.items()
+            for point, origin in zip(sources[source_id].points, found.origins, strict=True)
+            if origin is not None
+        }
+
 
 def _computed(config: Config) -> list[Device]:
     """Computed points belong to devices that are on no bus."""
     return [Device(code=code, bus="", profile="") for code in dict.fromkeys(computed.code for computed in config.computed)]
 
 
-def _value(value: LiveValue) -> dict[str, Any]:
+def _value(value: LiveValue, origins: _Origins) -> dict[str, Any]:
     reading = value.reading
+    at_ms, address, raw = origins.get((value.source.source_id, value.point.name), (None, None, None))
+    is_of_it = reading is not None and reading.mono_ms == at_ms  # Not of an older value that is still shown.
     return {
         "device": value.source.device,
         "point": value.point.name,
@@ -193,8 +212,8 @@ def _value(value: LiveValue) -> dict[str, Any]:
         "time": datetime.fromtimestamp(reading.read_at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if reading else None,
         "time_trusted": reading.clock in _TRUSTED if reading else False,
         "period_s": value.source.period_ms / 1000,
-        "raw": None,
-        "address": None,
+        "raw": (raw or None) if is_of_it else None,
+        "address": address if is_of_it else None,
     }
 
 

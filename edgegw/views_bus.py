@@ -65,8 +65,8 @@ class BusViews:
         now = _snapshot(statistics)
         before = self._histories[bus.bus.name].before(now.at_s - since_s) if since_s else None
         span_s = now.at_s - (before.at_s if before else self._started_s)
-        opened, idle_noise_bytes, busy_ns = _less(now.line, before.line if before else None)
-        silent = set(bus.silent_devices)
+        opened, idle_noise_bytes, busy_ns, energy_reads, energy_late = _less(now.line, before.line if before else None)
+        silent, refused = set(bus.silent_devices), bus.refused_points
         units = [self._unit(bus, unit, _less(counts, before.units.get(unit) if before else None), silent) for unit, counts in sorted(now.units.items())]
         judgement = judge(units, idle_noise_bytes, is_up=bus.is_up)
         fault = bus.line_fault
@@ -79,12 +79,14 @@ class BusViews:
             "error": {"id": fault.message_id, "text": fault.text, "next": fault.next_step} if fault else None,
             "opened": opened,
             "busy_share": round(busy_ns / 1e9 / max(span_s, 1e-3) if before else statistics.busy_share, 3),
-            "lateness_p50_ms": statistics.lateness_percentile_ms(50),
-            "lateness_p99_ms": statistics.lateness_percentile_ms(99),
+            **{f"lateness_p{percent}_ms": statistics.lateness_percentile_ms(percent) for percent in (50, 95, 99)},
+            "energy_reads": energy_reads,
+            "energy_late": energy_late,
+            "energy_skew_max_ms": statistics.energy_skew_max_ms,
             "idle_noise_bytes": idle_noise_bytes,
             "requests_per_s": round(sum(unit["asked"] for unit in units) / max(span_s, 1.0), 1),
             "hints": list(judgement.line),
-            "units": [{**unit, "hints": list(judgement.units.get(unit["unit"], ()))} for unit in units],
+            "units": [{**unit, "refused_points": refused.get(unit["device"], []), "hints": list(judgement.units.get(unit["unit"], ()))} for unit in units],
         }
 
     def _unit(self, bus: BusTask, unit: int, counts: tuple[int, ...], silent: set[str]) -> dict[str, Any]:
@@ -172,7 +174,8 @@ def _settings(bus: Bus) -> dict[str, Any]:
 
 def _snapshot(statistics: BusStatistics) -> Snapshot:
     units = {unit: tuple([getattr(counters, name) for name in _COUNTS]) for unit, counters in statistics.units.items()}
-    return Snapshot(time.monotonic(), (statistics.opened, statistics.idle_noise_bytes, statistics.busy_ns), units)
+    line = (statistics.opened, statistics.idle_noise_bytes, statistics.busy_ns, statistics.energy_reads, statistics.energy_late)
+    return Snapshot(time.monotonic(), line, units)
 
 
 def _less(now: tuple[int, ...], before: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -22,6 +22,8 @@ class Habits:
     only_311: bool = False
     receive_maximum: int | None = None
     suback: int = 1
+    suback_second: int = 1
+    """Of the second topic of a SUBSCRIBE: commands."""
     puback: int | None = 0
     """None: never acknowledges."""
     puback_delay_s: float = 0.0
@@ -29,6 +31,8 @@ class Habits:
     """Last levels of topics whose PUBACK is 0x87."""
     disconnect: int | None = None
     """Reason code of a DISCONNECT after the first PUBLISH."""
+    too_large_bytes: int | None = None
+    """Reason code 0x95 of a DISCONNECT after a PUBLISH larger than this; CONNACK names no limit."""
     garbage: bytes = b""
     """Sent after the first PUBLISH."""
 
@@ -41,6 +45,8 @@ class Seen:
     connects_at_s: list[float] = field(default_factory=list)
     topics: list[str] = field(default_factory=list)
     unacked_most: int = 0
+    largest_bytes: int = 0
+    """Of all PUBLISH packets, without their fixed header."""
 
 
 class BrokerDouble:
@@ -118,7 +124,7 @@ class BrokerDouble:
     def _answer(self, client: socket.socket, version: int, kind: int, body: bytes, waiting: list[tuple[float, bytes]]) -> None:
         if kind == SUBSCRIBE:
             middle = b"\0" if version == 5 else b""
-            answer = body[:2] + middle + bytes([self.habits.suback])
+            answer = body[:2] + middle + bytes([self.habits.suback, self.habits.suback_second])
             client.sendall(bytes([0x90, len(answer)]) + answer)
         elif kind == PINGREQ:
             client.sendall(b"\xd0\0")
@@ -131,6 +137,10 @@ class BrokerDouble:
         length = int.from_bytes(body[:2], "big")
         topic, mid = body[2 : 2 + length].decode(), body[2 + length : 4 + length]
         self.seen.topics.append(topic.rsplit("/", 1)[1])
+        self.seen.largest_bytes = max(self.seen.largest_bytes, len(body))
+        if self.habits.too_large_bytes is not None and len(body) > self.habits.too_large_bytes:
+            client.sendall(bytes([0xE0, 2, 0x95, 0]))
+            self._drain(client)
         if self.habits.disconnect is not None:
             client.sendall(bytes([0xE0, 2, self.habits.disconnect, 0]))
             self._drain(client)

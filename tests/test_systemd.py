@@ -89,7 +89,7 @@ def test_systemd_understands_every_line(tmp_path, complaint, added):
         ("WatchdogSec", "30"),
         ("Restart", "always"),
         ("RestartSec", "2"),
-        ("RestartPreventExitStatus", "2"),
+        ("RestartPreventExitStatus", "2 11"),
         ("StartLimitIntervalSec", "0"),
         ("User", "edgegw"),
         ("RuntimeDirectoryMode", "0750"),

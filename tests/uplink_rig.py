@@ -21,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edgegw.block import encode_block, encode_events, encode_schema, schema_hash
 from edgegw.clock import Clock
-from edgegw.cloud.pki import DemoPki, make_demo_pki
+from edgegw.cloud.pki import Authority, DemoPki, make_demo_pki
 from edgegw.cloud.receiver import Receiver, ReceiverOptions
 from edgegw.config.model import Gateway, Uplink
 from edgegw.model import Batch, ClockTrust, Event, Identity, Point, Reading, Source
@@ -72,7 +72,7 @@ class MemoryOutbox:
     def __init__(self) -> None:
         self.batches: list[Batch] = []
         self.receipted: set[tuple[int, int, int]] = set()
-        self.asked: list[tuple[int, ...]] = []
+        self.lost: list[tuple[Identity, str]] = []
 
     def add(self, *batches: Batch) -> None:
         self.batches += batches
@@ -105,11 +105,13 @@ class MemoryOutbox:
         self.receipted |= told
         return len(new)
 
-    async def resend(self, uplink: str, intervals: Sequence[Identity]) -> None:
+    async def resend(self, uplink: str, intervals: Sequence[Identity]) -> Sequence[Identity]:
         self.receipted -= {(i.epoch, i.stream, seq) for i in intervals for seq in range(i.first, i.last + 1)}
+        stored = {(b.identity.epoch, b.identity.stream, seq) for b in self.batches for seq in range(b.identity.first, b.identity.last + 1)}
+        return [Identity(i.epoch, i.stream, seq, seq) for i in intervals for seq in range(i.first, i.last + 1) if (i.epoch, i.stream, seq) not in stored]
 
     async def declare_loss(self, intervals: Sequence[Identity], reason: str) -> None:
-        raise AssertionError(f"a sender declares no loss: {intervals}, {reason}")
+        self.lost += [(interval, reason) for interval in intervals]
 
     async def schema_document(self, schema: bytes) -> bytes | None:
         return DOCUMENT if schema == SCHEMA else None
@@ -130,6 +132,14 @@ class Place:
         self._receiver: tuple[Receiver, threading.Thread] | None = None
         self._process: subprocess.Popen[str] | None = None
         self.trusted_ca = str(self.pki.ca)
+        self.clock = Clock()
+        """Of the sender that was made last."""
+
+    def both_authorities(self, other: Authority) -> Path:
+        """A file with our authority and another one, for a broker that trusts both."""
+        both = self.directory / "both.crt"
+        both.write_bytes(self.pki.ca.read_bytes() + other.write(self.directory / "other-ca.crt").read_bytes())
+        return both
 
     # -- broker
 
@@ -165,11 +175,24 @@ class Place:
             receipt_interval_s=receipt_interval_s,
         )
         receiver = Receiver(options, ready.set)
+        self.run_receiver(receiver)
+        assert ready.wait(DEADLINE_S)
+        return receiver
+
+    def run_receiver(self, receiver: Receiver) -> threading.Thread:
+        """On a thread of its own, until `stop_receiver`."""
         thread = threading.Thread(target=receiver.run, name="receiver")
         thread.start()
         self._receiver = (receiver, thread)
-        assert ready.wait(DEADLINE_S)
-        return receiver
+        return thread
+
+    def change(self, *statements: str) -> None:
+        """What somebody did to the receiver's database while it was not running."""
+        connection = sqlite3.connect(self.sink, timeout=5)
+        with connection:
+            for statement in statements:
+                connection.execute(statement)
+        connection.close()
 
     def stop_receiver(self) -> None:
         if self._receiver is not None:
@@ -255,10 +278,10 @@ class Place:
         }
         return Uplink(**(settings | changes))  # type: ignore[arg-type]
 
-    def sender(self, outbox: MemoryOutbox, *, trusted: bool = True, **changes: object) -> Sender:
+    def sender(self, outbox: MemoryOutbox, *, trust: ClockTrust = ClockTrust.SYNCHRONISED, **changes: object) -> Sender:
         uplink = self.uplink(**changes)
-        clock = Clock()
-        clock.trust = ClockTrust.SYNCHRONISED if trusted else ClockTrust.UNSET
+        clock = self.clock = Clock()
+        clock.trust = trust
         return Sender(uplink, GATEWAY, load_uplink_keys(uplink, str(self.directory / "state")), outbox, clock)
 
     def close(self) -> None:

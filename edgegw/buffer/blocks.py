@@ -19,8 +19,9 @@ from edgegw.model import Reading, Source
 
 _log = logging.getLogger("edgegw.buffer")
 
-# Tail rows of one transaction when an earlier start's are sealed: bounds memory after an end without sealing.
+# Tail rows of one transaction when an earlier start's are sealed, and their bytes: bounds memory and log after an end without sealing.
 _LEFTOVER_ROWS = 2_000
+_LEFTOVER_BYTES = 256 * 1024
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -81,10 +82,19 @@ _Leftover = tuple[int, int, int, int, int, bytes]  # id, epoch, stream, first, l
 
 
 def _leftovers(connection: sqlite3.Connection, ledger: Ledger) -> list[_Leftover]:
-    held = {row.row_id for row in chain.from_iterable(ledger.held.values())}
-    question = "SELECT id, epoch, stream, first, last, body FROM tail ORDER BY id LIMIT ?"
-    rows = connection.execute(question, (_LEFTOVER_ROWS + len(held),)).fetchall()
-    return [row for row in rows if row[0] not in held and not ledger.is_dropped(row[0])][:_LEFTOVER_ROWS]
+    held = {row.row_id for row in chain.from_iterable(ledger.held.copy().values())}
+    rows = connection.execute("SELECT id, length(body) FROM tail ORDER BY id LIMIT ?", (_LEFTOVER_ROWS + len(held),)).fetchall()
+    wanted: list[int] = []
+    size = 0
+    for row_id, length in rows:
+        if row_id in held or ledger.is_dropped(row_id):
+            continue
+        size += length
+        if len(wanted) == _LEFTOVER_ROWS or (wanted and size > _LEFTOVER_BYTES):
+            break
+        wanted.append(row_id)
+    question = "SELECT id, epoch, stream, first, last, body FROM tail WHERE id = ?"
+    return [connection.execute(question, (row_id,)).fetchone() for row_id in wanted]
 
 
 def _by_stream(rows: Iterable[_Leftover]) -> list[tuple[tuple[int, int], list[_Leftover]]]:

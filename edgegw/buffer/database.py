@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -96,7 +96,11 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 def file_bytes(path: Path) -> int:
     """Size of the file and its log."""
-    return sum(part.stat().st_size for part in _parts(path)[:2] if part.exists())
+    size = 0
+    for part in _parts(path)[:2]:
+        with suppress(OSError):
+            size += part.stat().st_size
+    return size
 
 
 def _holds_something(path: Path) -> bool:
@@ -173,7 +177,8 @@ def _connect(path: Path, limits: Limits) -> sqlite3.Connection:
     # The opener hands it to the writer's thread and never uses it again.
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
-        for setting in ("cell_size_check=ON", "trusted_schema=OFF", "mmap_size=0", "synchronous=NORMAL", "journal_mode=WAL"):
+        # Debian's SQLite overwrites what is deleted with zeros: every tail row would be written twice.
+        for setting in ("secure_delete=OFF", "cell_size_check=ON", "trusted_schema=OFF", "mmap_size=0", "synchronous=NORMAL", "journal_mode=WAL"):
             connection.execute(f"PRAGMA {setting}")
         connection.execute(f"PRAGMA wal_autocheckpoint={limits.log_pages_copied}")
         connection.execute(f"PRAGMA journal_size_limit={limits.log_bytes}")

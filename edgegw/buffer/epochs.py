@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -51,6 +52,12 @@ class Epochs:
         row = EpochRow(max(self.rows, default=0) + 1, secrets.randbits(64), schema, started_at_ms, _boot_id(), boot_ms)
         self.add(row)
         return row
+
+    def replace(self, found: Epochs, current: EpochRow, lasts: Mapping[int, int]) -> None:
+        """By those of a file, and this start behind them."""
+        self.rows, self.numbers, self.last = found.rows, found.numbers, found.last
+        self.add(current)
+        self.last.update({(current.number, stream): last for stream, last in lasts.items()})
 
     def previous(self, current: int) -> Previous | None:
         """The last start before the one numbered `current`."""

@@ -6,7 +6,6 @@ rounded, converted or left out; an empty value has its reason in `quality`.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -71,6 +70,8 @@ def _counted(samples: Iterable[Sample], progress: Progress) -> Iterator[Sample]:
 
 
 def _write_csv(samples: Iterator[Sample], out: IO[bytes]) -> int:
+    import csv  # noqa: PLC0415 - the daemon knows this module for its names only
+
     count = 0
     text = _Utf8(out)
     lines = csv.writer(text, lineterminator="\r\n")

@@ -6,7 +6,7 @@ points that are left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -14,6 +14,19 @@ import msgspec
 from edgegw.block import decode_block, encode_block, encode_schema, schema_hash
 from edgegw.buffer.sealing import sources_of
 from edgegw.model import Reading, Source
+
+# Where the file keeps them.
+STATE_KEY = "buffer/filters"
+# Changes of one uplink that are told apart; data that is older than so many was given out long ago.
+SPANS_MAX = 64
+_ALWAYS = -(2**62)
+
+
+class Span(msgspec.Struct, frozen=True):
+    """From the start of this number on."""
+
+    first_epoch: int
+    patterns: tuple[str, ...]
 
 
 class View(msgspec.Struct, frozen=True):
@@ -55,6 +68,47 @@ class Filter:
 
     def _wants(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self._patterns)
+
+
+class Filters:
+    """What each uplink wants, by the start in which it was read: an identity has one content, so a change of the configuration holds for new starts only."""
+
+    def __init__(self, chosen: Mapping[str, Sequence[str]], remembered: bytes | None, current: int) -> None:
+        """`remembered` is what `document` gave in the last start, None in a file that has none: then what holds now has always held."""
+        before = _read(remembered)
+        self._spans: dict[str, list[Span]] = {}
+        for name, spans in before.items():
+            if name not in chosen:
+                self._spans[name] = spans  # it may come back
+        for name, patterns in chosen.items():
+            spans = before.get(name, [])
+            if not spans or spans[-1].patterns != tuple(patterns):
+                spans = [*spans, Span(current if spans else _ALWAYS, tuple(patterns))]
+            self._spans[name] = spans[-SPANS_MAX:]
+        self._filters = {span.patterns: Filter(span.patterns) for spans in self._spans.values() for span in spans if span.patterns}
+
+    def of(self, name: str, epoch: int) -> Filter | None:
+        """For what was read in the start of that number; None: everything is wanted."""
+        spans = self._spans.get(name, [])
+        found = next((span for span in reversed(spans) if span.first_epoch <= epoch), spans[0] if spans else None)
+        return self._filters.get(found.patterns) if found else None
+
+    def schema_document(self, schema: bytes) -> bytes | None:
+        """Of a filtered schema that was given out in this start."""
+        return next((document for chosen in self._filters.values() if (document := chosen.document(schema))), None)
+
+    def document(self) -> bytes:
+        """To be remembered (JSON)."""
+        return msgspec.json.encode(self._spans)
+
+
+def _read(remembered: bytes | None) -> dict[str, list[Span]]:
+    if remembered is None:
+        return {}
+    try:
+        return msgspec.json.decode(remembered, type=dict[str, list[Span]])
+    except msgspec.DecodeError:
+        return {}
 
 
 def filtered(packed: bytes, first_seq: int, view: View, *, stored: bool = True) -> tuple[bytes, int]:

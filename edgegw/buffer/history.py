@@ -83,6 +83,15 @@ class _Head(NamedTuple):
     to_ms: int
 
 
+class _Part(NamedTuple):
+    """Rows of one block or one row of the tail."""
+
+    rows: Sequence[Row]
+    layout: dict[int, SchemaSource]
+    epoch: int
+    stream: int
+
+
 class Reader:
     """A look at a store's file. Raises EdgegwError E-STORE-OPEN where there is none or it may not be read, E-STORE-PAGE where it is damaged."""
 
@@ -120,13 +129,25 @@ class Reader:
 
     def samples(self, span: Span, after: int = 0) -> Iterator[Sample]:
         """All samples of the span: those in blocks behind number `after`, those still in the tail, and those sealed while we looked."""
+        for part in self._parts(span, after):
+            yield from _samples(part, span)
+
+    def readings(self, span: Span) -> Iterator[tuple[SchemaSource, Row, int]]:
+        """The same as whole readings, each with its source and its stream."""
+        for part in self._parts(span, 0):
+            for row in part.rows:
+                source = part.layout.get(row.source_id)
+                if source is not None and _is_in(row, source, span):
+                    yield source, row, part.stream
+
+    def _parts(self, span: Span, after: int) -> Iterator[_Part]:
         epochs = self.epochs()
         seen: dict[tuple[int, int], IntervalSet] = {}
         for _ in range(2):
             for head, body in self._blocks(after, span):
                 after = head.number
-                yield from self._block_samples(head, body, epochs, seen, span)
-            yield from self._tail_samples(epochs, seen, span)
+                yield from self._block_part(head, body, epochs, seen)
+            yield from self._tail_parts(epochs, seen)
 
     # -- blocks
 
@@ -148,7 +169,7 @@ class Reader:
     def _wants(self, schema: bytes, span: Span) -> bool:
         return any(_fits(source, span) for source in self.layout(schema).values())
 
-    def _block_samples(self, head: _Head, body: bytes, epochs: dict[int, int], seen: dict[tuple[int, int], IntervalSet], span: Span) -> Iterator[Sample]:
+    def _block_part(self, head: _Head, body: bytes, epochs: dict[int, int], seen: dict[tuple[int, int], IntervalSet]) -> Iterator[_Part]:
         epoch = epochs.get(head.epoch, 0)
         try:
             _, rows = decode_block(body, head.first)
@@ -158,11 +179,11 @@ class Reader:
         known = seen.setdefault((head.epoch, head.stream), IntervalSet())
         new = [row for row in rows if row.seq not in known] if known.missing(head.first, head.last) != [(head.first, head.last)] else rows
         known.add(head.first, head.last)
-        yield from _samples(new, self.layout(head.schema), epoch, head.stream, span)
+        yield _Part(new, self.layout(head.schema), epoch, head.stream)
 
     # -- the tail
 
-    def _tail_samples(self, epochs: dict[int, int], seen: dict[tuple[int, int], IntervalSet], span: Span) -> Iterator[Sample]:
+    def _tail_parts(self, epochs: dict[int, int], seen: dict[tuple[int, int], IntervalSet]) -> Iterator[_Part]:
         schemas = dict(self.ask("SELECT number, schema FROM epoch"))
         for epoch, stream, first, last, body in self.ask("SELECT epoch, stream, first, last, body FROM tail ORDER BY id"):
             known = seen.setdefault((epoch, stream), IntervalSet())
@@ -175,7 +196,7 @@ class Reader:
                 self.damaged.append(Damage(epochs.get(epoch, 0), stream, first, last, str(fault)))
                 continue
             rows = [Row(seq, r.source.source_id, r.mono_ms, r.read_at_ms, r.clock, r.values, dict(r.quality)) for seq, r in enumerate(readings, first)]
-            yield from _samples(rows, self.layout(schemas[epoch]), epochs.get(epoch, 0), stream, span)
+            yield _Part(rows, self.layout(schemas[epoch]), epochs.get(epoch, 0), stream)
 
     # -- layouts
 
@@ -202,16 +223,20 @@ def _is_wanted(name: str, wanted: str) -> bool:
     return not wanted or name == wanted or (name.startswith(f"{wanted}.") and name[len(wanted) + 1 :] in ("min", "mean", "max", "last"))
 
 
-def _samples(rows: Sequence[Row], layout: dict[int, SchemaSource], epoch: int, stream: int, span: Span) -> Iterator[Sample]:
-    for row in rows:
-        source = layout.get(row.source_id)
-        if source is None or not span.from_ms <= row.read_at_ms <= span.to_ms or (span.device and source.device != span.device):
+def _is_in(row: Row, source: SchemaSource, span: Span) -> bool:
+    return span.from_ms <= row.read_at_ms <= span.to_ms and (not span.device or source.device == span.device)
+
+
+def _samples(part: _Part, span: Span) -> Iterator[Sample]:
+    for row in part.rows:
+        source = part.layout.get(row.source_id)
+        if source is None or not _is_in(row, source, span):
             continue
         for position, (point, value) in enumerate(zip(source.points, row.values, strict=False)):
             if _is_wanted(point.name, span.point):
                 quality = row.quality.get(position, Quality.GOOD)
                 number = scaled(value, point.decimals)
-                yield Sample(row.read_at_ms, source.device, point.name, number, point.unit, quality, row.clock, epoch, stream, row.seq)
+                yield Sample(row.read_at_ms, source.device, point.name, number, point.unit, quality, row.clock, part.epoch, part.stream, row.seq)
 
 
 def scaled(value: Value, decimals: int) -> Value:

@@ -33,7 +33,9 @@ class InstanceLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Raises EdgegwError E-RUN-SECOND when another process holds it, E-STORE-OPEN when there can be no such file."""
+        """Once it is held, nothing. Raises EdgegwError E-RUN-SECOND when another process holds it, E-STORE-OPEN when there can be no such file."""
+        if self._descriptor is not None:
+            return
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as fault:

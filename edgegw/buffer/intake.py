@@ -166,11 +166,11 @@ class Intake:
                 count += len(taken[-1].readings)
             self._readings -= sum(len(package.readings) for package in taken)
             self._urgent = self._urgent and bool(self._packages)
-            self._in_hand = taken
+            self._in_hand += taken
         return taken
 
     def settled(self) -> None:
-        """What was taken last counts elsewhere now."""
+        """What was taken counts elsewhere now."""
         self._in_hand = []
 
     def take_jobs(self) -> list[Job]:

@@ -43,12 +43,15 @@ class Joining:
     def __init__(self) -> None:
         self._done: dict[int, int] = {}
         self._layouts: dict[bytes, dict[int, Source]] = {}
+        self.is_behind = False
+        """The last look ended with a run that was opened in vain; there may be more behind it."""
 
     def next_join(self, connection: sqlite3.Connection, borders: Collection[int]) -> Plan | None:
         """The oldest run that is worth a join and old enough for it; reads only. No run reaches across a number in `borders`."""
+        self.is_behind = False
         for stream in BLOCK_STREAMS:
             plan = self._next_of(connection, stream, borders)
-            if plan is not None:
+            if plan is not None or self.is_behind:
                 return plan
         return None
 
@@ -60,7 +63,9 @@ class Joining:
                 return None
             plan = self._plan(connection, stream, run) if len(run) > 1 else None
             self._done[stream] = plan.parts[-1].number if plan else run[0].header.number
-            if plan:
+            if plan or len(run) > 1:
+                # One run at a time: what barely compresses costs as much to open and gives nothing.
+                self.is_behind = plan is None
                 return plan
 
     def _plan(self, connection: sqlite3.Connection, stream: int, run: Sequence[Candidate]) -> Plan | None:

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 import msgspec
 
-from edgegw.block import decode_schema, encode_schema, schema_hash
+from edgegw.block import encode_schema
 from edgegw.buffer.epochs import EpochRow, Epochs, save_epochs, save_last
 from edgegw.buffer.groups import NOTHING_REMOVED, BlockRow, EventRow, Group, Removed, TailRow, cut, insert_blocks, write_states
 from edgegw.buffer.intake import Package
+from edgegw.buffer.loading import Counters, load_counters, load_states
 from edgegw.buffer.numbering import Numbering
+from edgegw.buffer.rewriting import Memory
 from edgegw.buffer.rows import encode_event, encode_rows, storable
-from edgegw.buffer.sealing import seal
+from edgegw.buffer.sealing import VALUES_A_BLOCK, seal
 from edgegw.intervals import IntervalSet
 from edgegw.model import ClockTrust, Event, Reading, Source, Stream
+
+# Of one transaction. A window seldom has more; after a stall there may be ten times that.
+_VALUES_SEALED_AT_ONCE = 2 * VALUES_A_BLOCK
 
 
 class Ledger:
@@ -38,6 +43,7 @@ class Ledger:
         self._unsynced: list[Group] = []
         self._unwritten: list[Group] = []
         self._writing: set[int] = set()
+        self._seen_tail_id = 0
         self._dropped = IntervalSet()
         self.lock = threading.RLock()
         """Held while what is held changes, never while the disk is waited for: the ring looks in while the disk stalls."""
@@ -96,21 +102,47 @@ class Ledger:
         if group.states:
             write_states(connection, group.states)
 
-    def write_all(self, connection: sqlite3.Connection) -> list[Group]:
-        """Everything held, into a file of which we do not know what it kept, or into a new one. Returns the groups that `written` is to be told of."""
+    def memory(self) -> Memory:
+        """Everything held, for a file of which we do not know what it kept, or for a new one. From here on none of it is cut, only dropped whole."""
         with self.lock:
-            groups, held = list(self._unsynced), list(chain.from_iterable(self.held.values()))
-            lasts, states = dict(self.epochs.last), dict(self.states)
+            self._seen_tail_id = self._counters.tail_id
+            return Memory(list(self._unsynced), list(chain.from_iterable(self.held.values())), dict(self.epochs.last), dict(self.states))
+
+    def write_names(self, connection: sqlite3.Connection) -> None:
+        """What rows refer to: the starts and this one's layout."""
         save_epochs(connection, self.epochs)
         connection.execute("INSERT OR IGNORE INTO schema(hash, document) VALUES (?, ?)", (self.current.schema, self.document))
-        for (epoch, stream), last in lasts.items():
+
+    def write_ends(self, connection: sqlite3.Connection, memory: Memory) -> None:
+        """What is true only when all parts are in the file."""
+        for (epoch, stream), last in memory.lasts.items():
             save_last(connection, epoch, stream, last)
-        for group in groups:
-            self.write(connection, msgspec.structs.replace(group, tails=[]))  # what of them is not sealed is held below
-        self.write(connection, Group(held, [], {}))
         connection.execute("DELETE FROM state")
-        write_states(connection, states)
-        return groups
+        write_states(connection, memory.states)
+
+    def attach(self, epochs: Epochs, there: Counters, states: Mapping[str, bytes]) -> None:
+        """A file that could not be opened at the start: this start comes after those that it knows, and no number is given twice."""
+        with self.lock:
+            lasts = {stream: last for (_, stream), last in self.epochs.last.items()}
+            self.current = msgspec.structs.replace(self.current, number=max(epochs.rows, default=0) + 1)
+            self.epochs.replace(epochs, self.current, lasts)
+            groups = list({id(group): group for group in (*self._unsynced, *self._unwritten)}.values())
+            moved = {row.row_id: row._replace(row_id=row.row_id + there.tail_id) for row in chain.from_iterable(self.held.values())}
+            for stream, rows in self.held.items():
+                self.held[stream] = [moved[row.row_id] for row in rows]
+            for group in groups:
+                group.tails[:] = [moved[row.row_id] for row in group.tails]
+                group.events[:] = [row._replace(number=row.number + there.number) for row in group.events]
+            counters = self._counters
+            counters.tail_id, counters.number, counters.commits = counters.tail_id + there.tail_id, counters.number + there.number, there.commits
+            self._synced_tail_id, self.synced_number, self._seen_tail_id = there.tail_id, there.number, there.tail_id
+            self._dropped = IntervalSet()  # none of it was ever in this file
+            self.states.update({key: value for key, value in states.items() if key not in self.states})
+
+    def failed(self) -> None:
+        """No transaction is under way any more."""
+        with self.lock:
+            self._writing = set()
 
     def correct_clock(self, offset_ms: int, until_ms: int) -> list[TailRow]:
         """What was read before `until_ms` under a clock not yet set gets this offset, also what is still to come. Returns the rows that changed."""
@@ -162,9 +194,15 @@ class Ledger:
         self._synced_tail_id = min((row.row_id for group in self._unwritten for row in group.tails), default=self._counters.tail_id + 1) - 1
 
     def synced_rows(self, stream: int) -> list[TailRow]:
-        """What may be sealed. Until the next commit none of it is given up: it is about to be in a block."""
+        """The oldest that may be sealed, a block's worth or the first row. Until the next commit none of it is given up: it is about to be in a block."""
+        rows: list[TailRow] = []
         with self.lock:
-            rows = [row for row in self.held.get(stream, []) if row.row_id <= self._synced_tail_id]
+            values = 0
+            for row in self.held.get(stream, []):
+                values += row.values
+                if row.row_id > self._synced_tail_id or (rows and values > _VALUES_SEALED_AT_ONCE):
+                    break
+                rows.append(row)
             self._writing.update(row.row_id for row in rows)
             return rows
 
@@ -184,6 +222,16 @@ class Ledger:
             self._counters.number += 1
             return self._counters.number
 
+    def held_counts(self) -> tuple[int, int]:
+        """Readings and values that are in no block yet."""
+        with self.lock:
+            rows = list(chain.from_iterable(self.held.values()))
+        return sum(len(row.readings) for row in rows), sum(row.values for row in rows)
+
+    def held_streams(self) -> list[int]:
+        with self.lock:
+            return sorted(self.held)
+
     def held_bytes(self) -> int:
         """What all that is held takes."""
         with self.lock:
@@ -198,16 +246,21 @@ class Ledger:
     def drop_oldest(self, stream: int, values: int) -> list[TailRow]:
         """Gives up readings of at least so many values that no transaction is about to write. Under the lock."""
         gone: list[TailRow] = []
-        rows = self.held[stream]
+        kept_rows: list[TailRow] = []
         # Only what no transaction has seen may be cut: the file holds the others whole.
-        fresh = {row.row_id for group in self._unwritten for row in group.tails}
-        while rows and values > 0 and rows[0].row_id not in self._writing:
-            part, left = cut(rows[0], values) if rows[0].row_id in fresh else (rows[0], None)
+        fresh = {row.row_id for group in self._unwritten for row in group.tails if row.row_id > self._seen_tail_id}
+        for row in self.held[stream]:
+            if values <= 0 or row.row_id in self._writing:
+                kept_rows.append(row)
+                continue
+            part, left = cut(row, values) if row.row_id in fresh else (row, None)
             gone.append(part)
             values -= part.values
             if left is None:
                 self._dropped.add(part.row_id, part.row_id)
-            self.held[stream] = rows = ([left] if left else []) + rows[1:]
+            else:
+                kept_rows.append(left)
+        self.held[stream] = rows = kept_rows
         kept = {row.row_id: row for row in rows}
         for groups in (self._unsynced, self._unwritten):
             for group in groups:
@@ -253,12 +306,9 @@ class Ledger:
             self._unsynced = [folded, *(group for group in self._unsynced if id(group) not in numbers)]
 
     @property
-    def has_unsynced_removal(self) -> bool:
-        return any(group.removed for group in self._unsynced)
-
-    @property
-    def has_unsynced(self) -> bool:
-        return bool(self._unsynced)
+    def has_unwritten(self) -> bool:
+        """Whether something left the queue on another way than a commit: the ring took it while the disk stalled."""
+        return bool(self._unwritten)
 
     def _hold(self, group: Group) -> None:
         if group:
@@ -292,27 +342,5 @@ class Ledger:
         return first
 
 
-class Counters(msgspec.Struct):
-    """Numbers that go on from what the file holds."""
-
-    tail_id: int
-    number: int
-    """Last block_id or event number."""
-    commits: int
-
-
 def load_ledger(connection: sqlite3.Connection, epochs: Epochs, current: EpochRow, sources: Sequence[Source]) -> Ledger:
-    def newest(question: str) -> int:
-        return int(connection.execute(question).fetchone()[0] or 0)
-
-    number = max(newest(f"SELECT max({column}) FROM {table}") for column, table in (("block_id", "block"), ("number", "event"), ("number", "cursor")))  # noqa: S608
-    counters = Counters(newest("SELECT max(id) FROM tail"), number, newest("SELECT max(commits) FROM synced"))
-    states: dict[str, bytes] = dict(connection.execute("SELECT key, value FROM state"))
-    return Ledger(epochs, current, sources, states, counters)
-
-
-def schema_of(sources: Sequence[Source]) -> bytes:
-    """Hash of the sources' layout. Asserts that it reads back: a layout that no receiver can open is a mistake of ours."""
-    document = encode_schema(sources)
-    assert len(decode_schema(document)) == len(sources), "two sources have one id"
-    return schema_hash(document)
+    return Ledger(epochs, current, sources, load_states(connection), load_counters(connection))

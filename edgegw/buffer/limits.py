@@ -19,13 +19,16 @@ _LOG_PAGES_COPIED_MAX = 4096
 # The reserve: enough log for deleting and for a checkpoint on a disk that others have filled.
 _RESERVE_BYTES_MAX = 8 * _MIB
 _RESERVE_SHARE = 8
+# The log's index: 32 KiB for each 4,096 pages of it; and what is in the lock.
+_INDEX_SHARE = 128
+_SMALL_FILES_BYTES = 36 * 1024
 # Removal begins when this share of the pages is left: deleting and a commit must still find room.
 _FREE_SHARE = 0.04
 _FREE_PAGES_MIN = 256
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Of database, log and reserve together."""
+    """Of database, log, its index and reserve together."""
 
     bytes_max: int
 
@@ -42,8 +45,14 @@ class Limits(msgspec.Struct, frozen=True):
         return min(_RESERVE_BYTES_MAX, self.bytes_max // _RESERVE_SHARE)
 
     @property
+    def transaction_bytes(self) -> int:
+        """What is large is written in parts: the log must hold one beyond the pages at which it is copied, on a tight disk within what the reserve gave."""
+        return self.reserve_bytes // 4
+
+    @property
     def pages_max(self) -> int:
-        return (self.bytes_max - self.log_bytes - self.reserve_bytes) // PAGE_BYTES
+        index_bytes = self.log_bytes // _INDEX_SHARE + _SMALL_FILES_BYTES
+        return (self.bytes_max - self.log_bytes - self.reserve_bytes - index_bytes) // PAGE_BYTES
 
 
 def pages_kept_free(pages_max: int) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Sequence
 
 from edgegw.block import BlockError, encode_events
 from edgegw.buffer.database import DamagedError
 from edgegw.buffer.epochs import Epochs
-from edgegw.buffer.filtering import Filter, filtered
+from edgegw.buffer.filtering import Filters, filtered
 from edgegw.buffer.groups import EventRow, Group
+from edgegw.buffer.held import not_held
 from edgegw.buffer.ledger import Ledger
 from edgegw.buffer.rows import RowError, decode_event
 from edgegw.buffer.sealing import BODY_BYTES_MAX
@@ -34,7 +34,7 @@ _BORDERS_MAX = 16
 class Outgoing:
     """All uplinks together. Each knows nothing of the others."""
 
-    def __init__(self, ledger: Ledger, uplinks: Sequence[Uplink], filters: Mapping[str, Filter] = MappingProxyType({})) -> None:
+    def __init__(self, ledger: Ledger, uplinks: Sequence[Uplink], filters: Filters) -> None:
         self.uplinks = {uplink.name: uplink for uplink in uplinks}
         self.borders: deque[int] = deque(maxlen=_BORDERS_MAX)
         """Numbers at which an uplink divides what is backlog from what is fresh: a block that reached across would be of neither."""
@@ -42,6 +42,12 @@ class Outgoing:
         self._handed: dict[tuple[int, int], IntervalSet] = {}
         self._ledger = ledger
         self._epochs: Epochs = ledger.epochs
+
+    def attach(self, filters: Filters, there: Sequence[Uplink], before: int) -> None:
+        """A file that could not be opened at the start; `before` was the number of this start until now."""
+        self._filters = filters
+        for uplink in there:
+            self.uplinks[uplink.name].attach(uplink, before, self._ledger.current.number)
 
     # -- what goes next
 
@@ -54,11 +60,11 @@ class Outgoing:
             events = self._next_events(connection, uplink, after, block[0].number - 1 if block else limit)
             if events is not None:
                 return events
-        return self._filtered(connection, name, self._read_block(connection, *block)) if block else None
+        return self._filtered(connection, name, block[0].epoch, self._read_block(connection, *block)) if block else None
 
-    def _filtered(self, connection: sqlite3.Connection, name: str, batch: Batch) -> Batch:
+    def _filtered(self, connection: sqlite3.Connection, name: str, epoch: int, batch: Batch) -> Batch:
         """Without the columns that the uplink does not want. A block that cannot be read goes as it is: the receiver refuses it by name."""
-        chosen = self._filters.get(name)
+        chosen = self._filters.of(name, epoch)
         if chosen is None or batch.schema is None:
             return batch
         document = self.schema_document(connection, batch.schema)
@@ -128,11 +134,11 @@ class Outgoing:
 
     def filtered_document(self, schema: bytes) -> bytes | None:
         """Of a schema that only uplinks with a filter know."""
-        return next((document for chosen in self._filters.values() if (document := chosen.document(schema))), None)
+        return self._filters.schema_document(schema)
 
     def filter_volatile(self, name: str, batch: Batch | None) -> Batch | None:
         """What is sent from memory, for this uplink."""
-        chosen = self._filters.get(name)
+        chosen = self._filters.of(name, self._ledger.current.number)
         if batch is None or chosen is None or batch.schema is None:
             return batch
         view = chosen.view(batch.schema, self._ledger.document)
@@ -156,11 +162,13 @@ class Outgoing:
             check_given(self._epochs, interval)
         return sum(uplink.add(self._epochs.numbers[one.epoch], one.stream, one.first, one.last) for one in intervals)
 
-    def resend(self, name: str, intervals: Iterable[Identity]) -> None:
+    def resend(self, name: str, intervals: Sequence[Identity], connection: sqlite3.Connection | None = None) -> list[Identity]:
+        """Returns what is no longer stored; without a file nothing is known to be gone."""
         uplink = self.uplinks[name]
         for one in intervals:
             if one.epoch in self._epochs.numbers and one.first <= one.last:
                 uplink.forget(self._epochs.numbers[one.epoch], one.stream, one.first, one.last)
+        return not_held(connection, self._epochs, intervals) if connection is not None else []
 
     @property
     def is_dirty(self) -> bool:

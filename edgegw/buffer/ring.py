@@ -21,6 +21,7 @@ from edgegw.buffer.groups import EventRow, TailRow
 from edgegw.buffer.intake import KEPT_MAX, Intake
 from edgegw.buffer.ledger import Ledger
 from edgegw.buffer.outgoing import EVENTS_A_BATCH, Outgoing
+from edgegw.buffer.rewriting import portions_of
 from edgegw.buffer.rows import decode_event
 from edgegw.buffer.sealing import BODY_BYTES_MAX, seal
 from edgegw.buffer.uplinks import Header
@@ -42,7 +43,15 @@ _BATCHES_MAX = 512
 class Ring:
     """`step` may be called by two threads, never by both at once."""
 
-    def __init__(self, intake: Intake, ledger: Ledger, outgoing: Outgoing, windows: Windows, on_ready: Callable[[frozenset[int]], None]) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts it works with
+        self,
+        intake: Intake,
+        ledger: Ledger,
+        outgoing: Outgoing,
+        windows: Windows,
+        on_ready: Callable[[frozenset[int]], None],
+        portion_bytes: int,
+    ) -> None:
         self.lost: list[Lost] = []
         """What had to go since the last call of `take_lost`."""
         self.lost_readings = 0
@@ -51,6 +60,7 @@ class Ring:
         self._outgoing = outgoing
         self._windows = windows
         self._on_ready = on_ready
+        self._portion_bytes = portion_bytes
         self._lock = threading.Lock()
         self._batches: deque[Batch] = deque(maxlen=_BATCHES_MAX)
         self._given: dict[int, int] = {}
@@ -62,8 +72,8 @@ class Ring:
             return
         try:
             while packages := self._intake.take():
-                self._ledger.take(packages)
-            self._intake.settled()
+                for portion in portions_of(packages, self._portion_bytes):
+                    self._ledger.take(portion.packages)
             self._trim()
             self._on_ready(frozenset(self._make_batches(readings=readings)))
         finally:

@@ -3,7 +3,7 @@
     edgegw.reserve   allocated and empty; while it exists, deleting and checkpoints have found room
 
 On a full disk every write of a log fails, deletes too. The reserve is removed as soon as the disk is short, and made anew when there is room
-for it and as much again; between the two the file does not grow: what comes takes the place of what has to go.
+for it and as much again; between the two the file grows by a quarter of it at most, the rest is the log's: what comes takes the place of what has to go.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FILE_NAME = "edgegw.reserve"
 
 
 class Space:
-    """Looked at before the file is opened, with every sync and after every fault. Never raises for what the disk says."""
+    """Looked at before the file is opened, every second and after every fault. Never raises for what the disk says."""
 
     def __init__(self, directory: Path, limits: Limits) -> None:
         self._directory = directory
@@ -31,18 +31,25 @@ class Space:
         self.is_tight = False
         """Others have filled the disk so far that the reserve had to go."""
         self._free_bytes = 0
+        self._tight_pages: int | None = None
         self._refused: int | None = None
         self._log_is_tight = False
 
     def look(self, *, may_make: bool = True) -> None:
         """At the start without making: the log comes first where files are scarce."""
-        self._free_bytes = self._free()
-        has_reserve = self._path.exists()
+        try:
+            self._free_bytes = self._free()
+        except OSError:
+            return  # no directory, or none that lets itself be looked at: the store says so
+        has_reserve = os.path.exists(self._path)  # noqa: PTH110 - raises nothing
         if self._free_bytes < self.limits.reserve_bytes:
             self.release()
+            with suppress(OSError):
+                self._free_bytes = self._free()
         elif may_make and not has_reserve and self._free_bytes >= 3 * self.limits.reserve_bytes:
             self._make()
-            self._free_bytes = self._free()
+            with suppress(OSError):
+                self._free_bytes = self._free()
 
     def release(self) -> None:
         """The reserve goes: its bytes are the log's now."""
@@ -69,8 +76,14 @@ class Space:
     def pages_max(self, connection: sqlite3.Connection) -> int:
         """How many pages the file may have at present."""
         there = int(connection.execute("PRAGMA page_count").fetchone()[0])
-        room = 0 if self.is_tight else max(0, self._free_bytes - self.limits.reserve_bytes) // PAGE_BYTES
-        return min(self.limits.pages_max, there + room)
+        if not self.is_tight:
+            self._tight_pages = None
+            return min(self.limits.pages_max, there + max(0, self._free_bytes - self.limits.reserve_bytes) // PAGE_BYTES)
+        if self._tight_pages is None:
+            self._tight_pages = there + self.limits.reserve_bytes // 4 // PAGE_BYTES
+        # Others may have taken what the reserve gave: the log comes first.
+        room = max(0, self._free_bytes - self.limits.reserve_bytes // 2) // PAGE_BYTES
+        return min(self.limits.pages_max, max(there, min(self._tight_pages, there + room)))
 
     def is_short(self, connection: sqlite3.Connection, coming_bytes: int) -> bool:
         """Whether room must be made before so much is written."""
@@ -97,8 +110,5 @@ class Space:
         self.is_tight = False
 
     def _free(self) -> int:
-        try:
-            disk = os.statvfs(self._directory)
-        except OSError:
-            return 0
+        disk = os.statvfs(self._directory)
         return disk.f_bavail * disk.f_frsize

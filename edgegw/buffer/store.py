@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,13 +24,15 @@ from typing import TypeVar
 
 from edgegw.buffer import losses
 from edgegw.buffer.adopting import Adopted, Adoption
+from edgegw.buffer.attaching import Attaching, in_memory
 from edgegw.buffer.database import FILE_NAME, Opened, checkpoint, file_bytes, is_damage, open_database
 from edgegw.buffer.epochs import Previous, load_epochs
-from edgegw.buffer.filtering import Filter
+from edgegw.buffer.filtering import STATE_KEY, Filters
 from edgegw.buffer.instance import InstanceLock
 from edgegw.buffer.intake import Intake, Package
-from edgegw.buffer.ledger import Ledger, load_ledger, schema_of
+from edgegw.buffer.ledger import Ledger, load_ledger
 from edgegw.buffer.limits import Limits, limits_of
+from edgegw.buffer.loading import schema_of
 from edgegw.buffer.outgoing import Outgoing
 from edgegw.buffer.retention import Ages
 from edgegw.buffer.rows import encode_event
@@ -50,6 +53,7 @@ _log = logging.getLogger("edgegw.buffer")
 # The daemon ends within 10 s; what was committed by then is in the tail and is sealed at the next start.
 CLOSE_S_MAX = 5.0
 
+_OWN_STATES = "buffer/"
 _NOTHING: Mapping[str, bytes | None] = MappingProxyType({})
 T = TypeVar("T")
 OutgoingOf = Callable[[sqlite3.Connection, Ledger], Outgoing]
@@ -83,12 +87,19 @@ class Buffer:
         uplinks: Sequence[str],
         on_synced: Callable[[frozenset[int]], None],
         filters: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        *,
+        may_wait: bool = False,
     ) -> Buffer:
-        """Blocking; before the loop runs. Raises EdgegwError: E-RUN-SECOND, E-STORE-NEWER, E-STORE-OPEN."""
+        """Blocking; before the loop runs. Raises EdgegwError: E-RUN-SECOND, E-STORE-NEWER, E-STORE-OPEN.
+
+        `may_wait`: a store that cannot be opened is no refusal. Everything goes on from memory, and it is tried again.
+        """
+        chosen = {name: filters.get(name, ()) for name in uplinks}
 
         def outgoing_of(connection: sqlite3.Connection, ledger: Ledger) -> Outgoing:
-            chosen = {name: Filter(patterns) for name, patterns in filters.items() if patterns}
-            return Outgoing(ledger, [load_uplink(connection, name) for name in uplinks], chosen)
+            found = Filters(chosen, ledger.states.get(STATE_KEY), ledger.current.number)
+            ledger.states[STATE_KEY] = found.document()
+            return Outgoing(ledger, [load_uplink(connection, name) for name in uplinks], found)
 
         path = directory / FILE_NAME
         lock = InstanceLock(directory)
@@ -99,29 +110,24 @@ class Buffer:
             space = Space(directory, limits)
             space.look(may_make=False)
             opened, ledger, outgoing = _load(path, limits, clock, sources, outgoing_of)
-        except (OSError, sqlite3.Error) as fault:
-            lock.release()
-            raise EdgegwError("E-STORE-OPEN", f"cannot use the store {path}: {fault}", f"df -h {directory}; ls -ld {directory}", EXIT_STORE) from fault
-        except EdgegwError:
-            lock.release()
-            raise
-        windows = Windows(settings.window_idle_s)
-        writer = Writer(
-            path,
-            Parts(
-                clock,
-                Intake(settings.queue_readings_max),
-                ledger,
-                outgoing,
-                windows,
-                space,
-                _ages_of(settings),
-                Meter(settings.written_mb_a_day_max * 1_000_000, monotonic()),
-                on_synced,
-            ),
-        )
-        buffer = cls(path, lock, opened.set_aside, sources, writer)
-        writer.start(opened.connection)
+            refusal = None
+        except (OSError, sqlite3.Error, EdgegwError) as fault:
+            refusal = fault if isinstance(fault, EdgegwError) else _refusal(path, fault)
+            if not may_wait or refusal.message_id != "E-STORE-OPEN":
+                lock.release()
+                raise refusal from fault.__cause__ or fault
+            _log.error("E-STORE-OPEN: %s; everything goes on from memory: %s", refusal.text, refusal.next_step)
+            limits = limits_of(next(part for part in (directory, *directory.parents) if os.path.exists(part)), settings.max_size_mib)  # noqa: PTH110 - no fault
+            space, opened = Space(directory, limits), None
+            ledger, outgoing = in_memory(lambda connection: _read(connection, clock, sources, outgoing_of))
+        meter = Meter(settings.written_mb_a_day_max * 1_000_000, monotonic())
+        intake, windows = Intake(settings.queue_readings_max), Windows(settings.window_idle_s)
+        writer = Writer(path, Parts(clock, intake, ledger, outgoing, windows, space, _ages_of(settings), meter, on_synced))
+        buffer = cls(path, lock, opened.set_aside if opened else None, sources, writer)
+        if opened:
+            writer.start(opened.connection)
+        else:
+            writer.start_without(Attaching(directory, lock, chosen), str(refusal))
         return buffer
 
     # -- from the loop, at once
@@ -152,8 +158,8 @@ class Buffer:
         self._intake.wake()
 
     def states(self, prefix: str = "") -> dict[str, bytes]:
-        """What the rules left at their last commit. For the start, before anything is accepted."""
-        return {key: value for key, value in self._writer.parts.ledger.states.items() if key.startswith(prefix)}
+        """What the rules left at their last commit, without what is the buffer's own. For the start, before anything is accepted."""
+        return {key: value for key, value in self._writer.parts.ledger.states.items() if key.startswith(prefix) and not key.startswith(_OWN_STATES)}
 
     @property
     def checkpoint_ms(self) -> int:
@@ -213,8 +219,8 @@ class Buffer:
     async def receipt(self, uplink: str, intervals: Sequence[Identity]) -> int:
         return await self._ask(lambda _: self._outgoing.receipt(uplink, intervals), lambda: self._outgoing.receipt(uplink, intervals))
 
-    async def resend(self, uplink: str, intervals: Sequence[Identity]) -> None:
-        await self._ask(lambda _: self._outgoing.resend(uplink, intervals), lambda: self._outgoing.resend(uplink, intervals))
+    async def resend(self, uplink: str, intervals: Sequence[Identity]) -> Sequence[Identity]:
+        return await self._ask(lambda connection: self._outgoing.resend(uplink, intervals, connection), lambda: self._outgoing.resend(uplink, intervals))
 
     async def declare_loss(self, intervals: Sequence[Identity], reason: str) -> None:
         self.accept((), [losses.range_declared(self._writer.parts.clock, interval, reason) for interval in intervals])
@@ -249,6 +255,10 @@ class Buffer:
             for position, value in enumerate(values):
                 if (value is None) == quality.get(position, Quality.GOOD).has_value:
                     raise ValueError(f"{source.device}: value {position} of source {source.source_id} and its quality contradict each other")
+
+
+def _refusal(path: Path, fault: Exception) -> EdgegwError:
+    return EdgegwError("E-STORE-OPEN", f"cannot use the store {path}: {fault}", f"df -h {path.parent}; ls -ld {path.parent}", EXIT_STORE)
 
 
 def _ages_of(settings: Store) -> Ages:

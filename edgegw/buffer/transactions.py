@@ -14,21 +14,21 @@ from time import monotonic
 from types import MappingProxyType
 from typing import NamedTuple
 
-import msgspec
-
 from edgegw.buffer import losses
 from edgegw.buffer.adopting import Adopted, Adoption
-from edgegw.buffer.blocks import Lost, header_of, seal_held, seal_leftovers
+from edgegw.buffer.blocks import Lost, seal_held, seal_leftovers
 from edgegw.buffer.correction import Correction
 from edgegw.buffer.database import DamagedError, check_pages, checkpoint, transaction
 from edgegw.buffer.epochs import forget_empty
-from edgegw.buffer.groups import Group, Removed
+from edgegw.buffer.groups import Group
 from edgegw.buffer.intake import Intake, Package
 from edgegw.buffer.joining import AGAIN_S, LOOK_S, Joining
 from edgegw.buffer.ledger import Ledger
 from edgegw.buffer.outgoing import Outgoing
-from edgegw.buffer.retention import Ages, Removal, next_aged, next_removal, remove
+from edgegw.buffer.retention import Ages, next_aged
+from edgegw.buffer.rewriting import portions_of, runs
 from edgegw.buffer.ring import Ring
+from edgegw.buffer.room import Counts, Room
 from edgegw.buffer.space import Space
 from edgegw.buffer.wear import Meter
 from edgegw.buffer.windows import Windows
@@ -37,12 +37,8 @@ from edgegw.model import ClockTrust, Event, Stream
 
 _log = logging.getLogger("edgegw.buffer")
 
-# Bytes that a value takes in a tail row, at most as a rule: room is made for them before they are written.
-_BYTES_A_VALUE = 9
 # A commit of less than this finds room in what is kept free; only larger ones, after a stall, look before they write.
 _COMMIT_BYTES_LOOKED_AT = 64 * 1024
-# Steps of making room at one time: the loop ends long before, unless next to nothing of the file may go.
-_REMOVALS_AT_ONCE = 64
 _CHECK_EVERY_S = 86_400.0
 # Ages are in days: a look a minute keeps up with what a minute brings.
 _AGED_LOOK_S = 60.0
@@ -62,19 +58,6 @@ class Parts(NamedTuple):
     on_synced: Callable[[frozenset[int]], None]
 
 
-class Counts(msgspec.Struct):
-    """Since the start."""
-
-    commits: int = 0
-    syncs: int = 0
-    blocks: int = 0
-    joined: int = 0
-    """Small blocks that are part of a larger one now."""
-    lost_readings: int = 0
-    thinned_readings: int = 0
-    """Of the lost ones: what stands for them is in stream 5."""
-
-
 class Transactions:
     """Used by the writer's thread alone, once that runs."""
 
@@ -88,8 +71,9 @@ class Transactions:
         self._space = parts.space
         self._ages = parts.ages
         self._on_synced = parts.on_synced
+        self._room = Room(parts.clock, parts.ledger, parts.outgoing, parts.space, self.counts)
         self._last_sync_s = 0.0
-        self.ring = Ring(parts.intake, parts.ledger, parts.outgoing, parts.windows, self._tell)
+        self.ring = Ring(parts.intake, parts.ledger, parts.outgoing, parts.windows, self._tell, parts.space.limits.transaction_bytes)
         self._joining = Joining()
         self._known_clock: tuple[int, int] | None = None
         self._correction: Correction | None = None
@@ -107,10 +91,15 @@ class Transactions:
         dropped = self._intake.take_dropped(now_s)
         if dropped is not None:
             packages.append(_package([losses.queue_lost(self._clock, self._ledger.current.epoch, dropped)]))
-        coming_bytes = _BYTES_A_VALUE * sum(len(reading.values) for package in packages for reading in package.readings)
-        if coming_bytes > _COMMIT_BYTES_LOOKED_AT:
-            self._make_room(connection, coming_bytes)
-        self._ledger.take(packages)
+        portions = portions_of(packages, self._space.limits.transaction_bytes)
+        coming_bytes = sum(portion.bytes for portion in portions)
+        try:
+            if coming_bytes > _COMMIT_BYTES_LOOKED_AT:
+                self._room.make(connection, coming_bytes, self._tell)
+        finally:
+            # Whatever the disk said: they have left the queue.
+            for portion in portions:
+                self._ledger.take(portion.packages)
         groups = self._ledger.unwritten()
         if groups:
             oldest_s = min((package.at_s for package in packages), default=now_s)
@@ -118,9 +107,13 @@ class Transactions:
         # When no sync was made for a second, one would be due within the next: made at once it is one commit instead of two.
         urgent = any(group.is_urgent for group in groups) or (bool(groups) and now_s - self._last_sync_s >= 1.0)
         sync = sync or urgent or now_s >= self._windows.sync_at_s()
+        *early, last = runs(groups, self._space.limits.transaction_bytes)
+        for run in early:
+            with transaction(connection, sync=False):
+                self._write(connection, run)
+            self.counts.commits += 1
         with transaction(connection, sync=sync):
-            for group in groups:
-                self._ledger.write(connection, group)
+            self._write(connection, last)
             drops = self._ledger.write_drops(connection) if lost else []
             self._outgoing.flush(connection)
             if sync:
@@ -135,14 +128,20 @@ class Transactions:
             self._synced(now_s)
             self.seal(connection, everything=self._windows.seal_with_sync(now_s))
 
+    def _write(self, connection: sqlite3.Connection, groups: Iterable[Group]) -> None:
+        for group in groups:
+            self._ledger.write(connection, group)
+
     def seal(self, connection: sqlite3.Connection, *, everything: bool) -> None:
         """Energy with every sync, the rest when its window ends. The rows are synced already, so this transaction need not be."""
-        streams = [stream for stream in sorted(self._ledger.held) if everything or stream == Stream.ENERGY]
+        self._windows.sealing()
+        streams = [stream for stream in self._ledger.held_streams() if everything or stream == Stream.ENERGY]
         if streams:
             # First: it may take long, and the ring may give up rows meanwhile.
-            self._make_room(connection, self._ledger.held_bytes())
-        rows_of = {stream: rows for stream in streams if (rows := self._ledger.synced_rows(stream))}
-        if rows_of:
+            self._room.make(connection, self._ledger.held_bytes(), self._tell)
+        sealed = False
+        while rows_of := {stream: rows for stream in streams if (rows := self._ledger.synced_rows(stream))}:
+            sealed = True
             with transaction(connection, sync=False):
                 made = seal_held(connection, self._ledger, rows_of)
             for stream, rows in rows_of.items():
@@ -152,7 +151,7 @@ class Transactions:
             self.counts.commits += 1
             self.counts.blocks += len(made)
             self._tell(stream for stream, _ in made)
-        if rows_of and not self._ledger.held:
+        if sealed and not self._ledger.held:
             self._windows.sealed(everything=everything)
 
     def tidy(self, connection: sqlite3.Connection, now_s: float) -> None:
@@ -171,7 +170,7 @@ class Transactions:
             found = self._clock.trust is ClockTrust.SYNCHRONISED and next_aged(connection, self._outgoing, self._ages, self._clock.wall_ms())
             self._aged_s = now_s + (AGAIN_S if found else _AGED_LOOK_S)
             if found:
-                self._remove(connection, found)
+                self._room.remove(connection, found)
 
     def correct_clock(self, offset_ms: int, until_ms: int) -> None:
         """From any thread."""
@@ -196,7 +195,7 @@ class Transactions:
     def _join_some(self, connection: sqlite3.Connection) -> bool:
         plan = self._joining.next_join(connection, self._outgoing.borders)
         if plan is None:
-            return False
+            return self._joining.is_behind
         with transaction(connection, sync=False):
             joined = plan.write(connection)
         self.counts.commits += 1
@@ -206,7 +205,7 @@ class Transactions:
 
     def adopt(self, connection: sqlite3.Connection, adoption: Adoption) -> Adopted:
         """What was salvaged from a damaged file, a portion in one transaction."""
-        self._make_room(connection, adoption.size_bytes)
+        self._room.make(connection, adoption.size_bytes, self._tell)
         with transaction(connection, sync=True):
             adopted = adoption.write(connection, self._ledger, self._outgoing)
             self._ledger.mark_synced(connection)
@@ -236,28 +235,43 @@ class Transactions:
 
     # -- the start, and the way back after a fault
 
-    def write_all(self, connection: sqlite3.Connection, *, after_fault: bool) -> None:
+    def write_all(self, connection: sqlite3.Connection, *, after_fault: bool, was_full: bool = False) -> None:
         """All of memory into the file, synced; then what the file holds of the tail and memory does not is sealed.
 
-        After a fault only an emptied log counts as synced: the disk has taken the file itself then.
+        After a fault only an emptied log counts as synced: the disk has taken the file itself then. The file may have no room for all:
+        removals that were told and perhaps not done come first, then what has to go for the rest.
         """
         self._outgoing.settle(connection)
         self._joining, self._correction = Joining(), None  # begun anew: what they had read may have changed
+        if after_fault:
+            self._write_parts(connection, self._ledger.memory().removals)
+            self._room.make_after_fault(connection, self._ledger.held_bytes(), was_full=was_full)
+        memory = self._ledger.memory()
+        self._write_parts(connection, memory.parts(self._space.limits.transaction_bytes))
         with transaction(connection, sync=True):
-            groups = self._ledger.write_all(connection)
+            self._ledger.write_names(connection)
+            self._ledger.write_ends(connection, memory)
             self._outgoing.write_all(connection)
             forget_empty(connection, self._ledger.epochs)  # last: memory knows them until the next start, and wrote them again
             self._ledger.mark_synced(connection)
         if after_fault:
             checkpoint(connection)
-        self._ledger.written(groups)
+        self._ledger.written(memory.groups)
         self._outgoing.flushed()
         self.counts.commits += 1
-        if self._ledger.held:
-            self._windows.committed(monotonic(), sum(row.values for rows in self._ledger.held.values() for row in rows))
+        _, values = self._ledger.held_counts()
+        if values:
+            self._windows.committed(monotonic(), values)
         self._synced(monotonic())
         self._seal_leftovers(connection)
         self._outgoing.recount(connection)
+
+    def _write_parts(self, connection: sqlite3.Connection, parts: Iterable[Group]) -> None:
+        for part in parts:
+            with transaction(connection, sync=False):
+                self._ledger.write_names(connection)
+                self._ledger.write(connection, part)
+            self.counts.commits += 1
 
     def _seal_leftovers(self, connection: sqlite3.Connection) -> None:
         """Tail rows of an earlier start, and rows of this one whose block a failed sync took back."""
@@ -277,59 +291,6 @@ class Transactions:
         """Events of the store's own, on the way of all others."""
         with suppress(RuntimeError):  # the end has begun: nobody takes them any more
             self._intake.put(Package((), events, states, monotonic()), urgent=True)
-
-    # -- room
-
-    def _make_room(self, connection: sqlite3.Connection, coming_bytes: int) -> None:
-        for _ in range(_REMOVALS_AT_ONCE):
-            if not self._space.is_short(connection, coming_bytes) or not self._remove_some(connection):
-                return
-            if self._ledger.synced():
-                self._tell((Stream.EVENT, Stream.THINNED))
-
-    def make_first_room(self, connection: sqlite3.Connection, *, was_full: bool) -> None:
-        """Before `write_all`: one step. The loss events of an earlier attempt that failed come first, they carry their removal with them."""
-        if self._ledger.has_unsynced_removal:
-            return
-        if self._space.is_short(connection, self._ledger.held_bytes()):
-            self._remove_some(connection)
-        elif was_full:
-            # More is needed than we know of, or the disk is full of what is not ours: nothing is lost for a guess.
-            self._remove_some(connection, without_loss=True)
-
-    def _remove_some(self, connection: sqlite3.Connection, *, without_loss: bool = False) -> bool:
-        removal = next_removal(connection, self._outgoing, without_loss=without_loss)
-        if removal is not None:
-            self._remove(connection, removal)
-        return removal is not None
-
-    def _remove(self, connection: sqlite3.Connection, removal: Removal) -> None:
-        group = self._removal_group(removal)
-        with transaction(connection, sync=bool(group)):
-            remove(connection, removal)
-            if group:
-                self._ledger.write(connection, group)
-                self._ledger.mark_synced(connection)
-        self._ledger.written((group,))
-        self.counts.commits += 1
-        self._outgoing.discount(connection, removal.stream, removal.headers)
-        self._outgoing.count_events(group)
-        for row in group.blocks:
-            self._outgoing.count(row.stream, header_of(self._ledger.current.number, row))
-
-    def _removal_group(self, removal: Removal) -> Group:
-        """The loss events of a removal and what was thinned, tied to it."""
-        if not removal.lost:
-            return Group([], [], {})
-        count = sum(lost.last - lost.first + 1 for lost in removal.lost)
-        self.counts.lost_readings += count
-        self.counts.thinned_readings += count if removal.thinned else 0
-        done = "thinned" if removal.thinned else "removed"
-        _log.warning("the buffer is full: %d blocks or events that nobody confirmed were %s, a loss event tells which", len(removal.headers), done)
-        rows = [row for thinned in removal.thinned for row in self._ledger.thinned_rows(thinned.schema, thinned.readings)]
-        documents = tuple((thinned.schema, thinned.document) for thinned in removal.thinned)
-        removed = Removed(tuple(header.number for header in removal.headers), removal.stream == Stream.EVENT, tuple(rows), documents)
-        return self._ledger.take([_package([losses.range_lost(self._clock, lost, removal.reason) for lost in removal.lost])], removed)
 
 
 def _package(events: Sequence[Event]) -> Package:

@@ -59,6 +59,14 @@ class Uplink:
             self._moved.add(stream)
         return new
 
+    def attach(self, there: Uplink, before: int, current: int) -> None:
+        """What a file knows that could not be opened until now, and the receipts of this start, whose number was another one."""
+        sets = {(current, stream): covered for (epoch, stream), covered in self._sets.items() if epoch == before}
+        self._sets = {**there._sets, **sets}
+        self._dirty = set(sets)
+        self.marks = there.marks
+        self._moved.update(stream for _, stream in sets)
+
     def forget(self, epoch: int, stream: int, first: int, last: int) -> None:
         """A receipt taken back."""
         self._set(epoch, stream).remove(first, last)

@@ -19,6 +19,8 @@ class Windows:
     def __init__(self, window_s: float) -> None:
         self.window_s = window_s
         self._soon: tuple[float, float] | None = None
+        self._answering: tuple[float, float] | None = None
+        self._answered: tuple[float, float] | None = None
         self._unsynced_s = math.inf
         self._held_s = math.inf
         self._values = 0
@@ -36,12 +38,16 @@ class Windows:
     def synced(self) -> None:
         self._unsynced_s = math.inf
 
+    def sealing(self) -> None:
+        """A seal begins: it answers what was asked for until now, and nothing that comes while it lasts (`seal_soon` is another thread's)."""
+        self._answering = self._soon
+
     def sealed(self, *, everything: bool) -> None:
         """Nothing is held any more; `everything`: because a window ended, not because energy went ahead."""
         self._held_s = math.inf
         self._values = 0
         if everything:
-            self._soon = None
+            self._answered = self._answering
 
     def sync_at_s(self) -> float:
         """A commit at or after this time is a synced one."""
@@ -60,8 +66,9 @@ class Windows:
     def _seal_at(self) -> tuple[float, float]:
         due_s = self._held_s + self.window_s
         slack_s = min(_SLACK_S_MAX, self.window_s / 2)
-        if self._soon is not None and self._held_s != math.inf:
-            asked_s, delay_s = self._soon
+        soon = self._soon
+        if soon is not None and soon is not self._answered and self._held_s != math.inf:
+            asked_s, delay_s = soon
             soon_s = max(asked_s, self._held_s) + delay_s
             if soon_s < due_s:
                 return soon_s, 0.0

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from time import monotonic
 
+from edgegw.buffer.attaching import Attaching
 from edgegw.buffer.database import checkpoint, is_damage, open_database
 from edgegw.buffer.ring import STALL_S, TOLD_ANYWAY_S
 from edgegw.buffer.status import Tail, Unsent
@@ -27,6 +28,8 @@ _log = logging.getLogger("edgegw.buffer")
 RETRY_S = 3.0
 # The thread turns at least this often, so that whoever watches it sees it alive.
 TURN_S_MAX = 1.0
+# The disk and the file are looked after this often, whatever is read: a few system calls.
+LOOK_S = 1.0
 # Receipts that nothing else brings to the file are written after this time; losing them costs one resend.
 _RECEIPTS_AFTER_S = 1.0
 # While the disk fails or stalls, what is accepted is looked after this often: an alarm is told within half a second.
@@ -53,12 +56,14 @@ class Writer:
         self._outgoing = parts.outgoing
         self._windows = parts.windows
         self._connection: sqlite3.Connection | None = None
+        self._attaching: Attaching | None = None
         self._damage = ""
         self._is_full = False
         self._is_removed = False
         self._file_id: tuple[int, int] | None = None
         self._retry_s = math.inf
         self._receipts_s = math.inf
+        self._look_s = monotonic()
         self._failures = 0
         self._busy_s = math.inf
         self._stopped = threading.Event()
@@ -74,6 +79,14 @@ class Writer:
             self.transactions.write_all(connection, after_fault=False)
         except sqlite3.Error as error:
             self._fail(error)
+        self._publish()
+        self._thread.start()
+        self._stand_in.start()
+
+    def start_without(self, attaching: Attaching, fault: str) -> None:
+        """The thread, from the beginning as after a fault: there is no file that could be opened."""
+        self._attaching = attaching
+        self.fault, self._failures, self._retry_s = fault, 2, monotonic() + RETRY_S
         self._publish()
         self._thread.start()
         self._stand_in.start()
@@ -144,6 +157,8 @@ class Writer:
             if busy_s < TOLD_ANYWAY_S - _RING_TURN_S:
                 continue
             self.transactions.ring.step(readings=busy_s >= STALL_S)
+            self.tail = Tail(*self.parts.ledger.held_counts())
+            self._intake.settled()
             for job in self._intake.take_stalled_jobs():
                 if job.stalled is not None and job.answer.set_running_or_notify_cancel():
                     job.answer.set_result(job.stalled())
@@ -154,15 +169,18 @@ class Writer:
             self._outgoing.settle(connection)
             self._receipts_s = min(self._receipts_s, now_s + _RECEIPTS_AFTER_S)
         sync = now_s >= self._windows.sync_at_s()
-        if sync and _file_id(self._path) != self._file_id:
+        is_look_due = now_s >= self._look_s
+        if is_look_due and _file_id(self._path) != self._file_id:
             # SQLite does not notice: it would go on writing into a file that ends with the process.
             raise RemovedError("somebody removed or replaced the file")
-        if sync or now_s >= self._receipts_s or self._intake.is_due(now_s):
+        if sync or now_s >= self._receipts_s or self._intake.is_due(now_s) or self.parts.ledger.has_unwritten:
             self.transactions.commit(connection, now_s, sync=sync)
             self._receipts_s = math.inf
         if self.transactions.ring.is_used and self.transactions.ring.end():
             self.transactions.tell_all()
-        if sync or self.transactions.is_correcting:
+        # When nothing waits, as behind a commit: what comes meanwhile has the time of its group left.
+        if (is_look_due and self._intake.is_empty) or now_s >= self._look_s + LOOK_S or self.transactions.is_correcting:
+            self._look_s = now_s + LOOK_S
             self.parts.space.look()
             self.parts.space.bound_log(connection)
             wear = self.parts.meter.look(now_s, self.transactions.counts.syncs)
@@ -176,8 +194,7 @@ class Writer:
 
     def _publish(self) -> None:
         """Numbers for whoever looks from another thread."""
-        rows = [row for held in self.parts.ledger.held.values() for row in held]
-        self.tail = Tail(sum(len(row.readings) for row in rows), sum(row.values for row in rows))
+        self.tail = Tail(*self.parts.ledger.held_counts())
         self.unsent = self._outgoing.unsent(self.parts.clock.wall_ms())
         self._intake.settled()
 
@@ -187,6 +204,7 @@ class Writer:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         first = not self.fault
         self._failures += 1
+        self.parts.ledger.failed()
         self.fault = f"{name}: {error}"
         if first:
             _log.error("the store cannot be written (%s); readings wait in memory, tried again every %g s", self.fault, RETRY_S)
@@ -200,6 +218,8 @@ class Writer:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._attaching is not None:
+            self._attaching.admit()
         self.parts.space.look()
         # A full disk does not damage a file; all else may have.
         opened = open_database(self._path, self.parts.space.limits, check=not self._is_full, condemned=self._damage)
@@ -212,10 +232,12 @@ class Writer:
             self._tell({"state": "removed"})
         self._is_removed = False
         self._file_id = _file_id(self._path)
+        if self._attaching is not None:
+            self._attaching.attach(connection, self.parts.ledger, self._outgoing)
+            self._attaching = None
         self._outgoing.recount(connection)
         self._outgoing.settle(connection)
-        self.transactions.make_first_room(connection, was_full=self._is_full)
-        self.transactions.write_all(connection, after_fault=True)
+        self.transactions.write_all(connection, after_fault=True, was_full=self._is_full)
         _log.warning("the store is written again (it was not: %s)", self.fault)
         self.fault, self._failures = "", 0
         self.transactions.ring.end()

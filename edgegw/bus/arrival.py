@@ -2,7 +2,7 @@
 
 An `asyncio.Future` wakes its task in the next turn; for each answer on a busy connection that is one more look at all sockets, which costs as much
 as the rest of the waiting. asyncio takes every object for a future that has `_asyncio_future_blocking` and the methods below (the protocol
-of `asyncio.isfuture`). Who settles must be a callback of the loop: a task cannot be woken from within another one.
+of `asyncio.isfuture`). Only a callback of the loop can wake a task at once: from within another task it is woken in the next turn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 class Arrival:
     """Of one line."""
 
-    __slots__ = ("_asyncio_future_blocking", "_came", "_context", "_is_cancelled", "_is_settled", "_loop", "_wake")
+    __slots__ = ("_asyncio_future_blocking", "_came", "_context", "_is_cancelled", "_is_settled", "_loop", "_number", "_wake")
 
     def __init__(self) -> None:
         self._asyncio_future_blocking = False
@@ -24,6 +24,8 @@ class Arrival:
         self._wake: Callable[[Arrival], object] | None = None
         """Of the task that waits."""
         self._context: Context | None = None
+        self._number = 0
+        """Of the wait."""
         self._came = False
         self._is_settled = True
         self._is_cancelled = False
@@ -36,6 +38,7 @@ class Arrival:
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """A new wait; who still waits for the last one does so no more."""
         self._loop = loop
+        self._number += 1
         self._wake = self._context = None
         self._is_settled = self._is_cancelled = False
 
@@ -43,9 +46,12 @@ class Arrival:
         """Ends the wait, if there is one, with this result."""
         if self._is_settled:
             return
+        wake, context = self._wake, self._context
+        if wake is not None and asyncio.current_task(self._loop) is not None:
+            self.settle_soon(came=came)
+            return
         self._came = came
         self._is_settled = True
-        wake, context = self._wake, self._context
         if wake is not None and context is not None:
             context.run(wake, self)
 
@@ -53,10 +59,10 @@ class Arrival:
         """The same in the next turn of the loop, from wherever."""
         if not self._is_settled:
             assert self._loop is not None
-            self._loop.call_soon(self._settle_late, self._wake, came)
+            self._loop.call_soon(self._settle_late, self._number, came)
 
-    def _settle_late(self, wake: Callable[[Arrival], object] | None, came: bool) -> None:  # noqa: FBT001 - for call_soon
-        if wake is self._wake:
+    def _settle_late(self, number: int, came: bool) -> None:  # noqa: FBT001 - for call_soon
+        if number == self._number:
             self.settle(came=came)
 
     # -- what asyncio asks of a future

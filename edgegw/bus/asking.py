@@ -25,7 +25,7 @@ class Asker:
         """A question is under way."""
         self._transactions = transactions
         self._keeper = keeper
-        self._holes = holes
+        self.holes = holes
         self._clock = clock
         self.patience = Patience(transactions.line.bus)
         self._statistics = transactions.statistics
@@ -34,7 +34,7 @@ class Asker:
         """All answers of the source, or the first fault; None when a question must not be asked yet."""
         if not slot.planned.questions:
             return Fault("timeout", "it is silent") if slot.link.silent else Fault("unresolved", "it did not say where these points are")
-        holes = self._holes.of(slot.planned)
+        holes = self.holes.of(slot.planned)
         if holes.division is not None:
             holes.forget_if_due(self._clock.mono_ms())
             if holes.parts:
@@ -58,7 +58,7 @@ class Asker:
                     return Fault("noise", "it always has more to say")
         if not holes.is_whole:
             holes.answered_whole()
-            self._holes.settle(holes, self._clock.mono_ms())
+            self.holes.settle(holes, self._clock.mono_ms())
         return answers
 
     async def _ask_parts(self, link: Link, holes: SourceHoles) -> Heard | Fault | None:
@@ -76,11 +76,11 @@ class Asker:
             else:
                 return result
         if holes.division is None or not holes.parts:
-            self._holes.settle(holes, self._clock.mono_ms())
+            self.holes.settle(holes, self._clock.mono_ms())
             return refusal
         heard = Heard(holes.division, answers)
         if heard.complete:
-            self._holes.settle(holes, self._clock.mono_ms())
+            self.holes.settle(holes, self._clock.mono_ms())
         return heard
 
     async def ask_one(self, link: Link, question: Question) -> Answer | Fault | None:
@@ -118,8 +118,12 @@ class Asker:
         self.asking = False
         self.patience.learn(question, result, plan.unit, self._statistics.unit(plan.unit))
         if isinstance(result, Answer) or result.exception_code is not None:
-            self._keeper.answered()
+            self.proven()
         return result
+
+    def proven(self) -> None:
+        """An answer came on the open line."""
+        self._keeper.answered()
 
     # -- the late-answer guard
 
@@ -133,5 +137,5 @@ class Asker:
         return max(self._clock.mono_ms(), self._clock.mono_ms(until_ns) + 1)  # It may be over meanwhile.
 
     def _questions(self, slot: Slot) -> Sequence[Question]:
-        parts = self._holes.of(slot.planned).parts
+        parts = self.holes.of(slot.planned).parts
         return [part.question for part in parts] if parts else slot.planned.questions

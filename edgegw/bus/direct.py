@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from edgegw.bus.asking import Asker
 from edgegw.bus.holes import HoleBook
 from edgegw.bus.introducing import INTRODUCTION_QUESTIONS_MAX, INTRODUCTION_TRIES, Introducer
 from edgegw.bus.keeper import LineKeeper
 from edgegw.bus.line import make_line
+from edgegw.bus.origins import Located, locate
 from edgegw.bus.readings import failed_reading, fault_quality, good_reading, is_alive, parted_reading
 from edgegw.bus.schedule import Link, Slot
 from edgegw.bus.statistics import BusStatistics
@@ -17,8 +20,16 @@ from edgegw.drivers.base import DevicePlan
 from edgegw.model import Fault, Quality, Reading
 
 
-async def read_device(bus: Bus, plan: DevicePlan, clock: Clock) -> list[Reading]:
-    """A reading of every source. Raises LineError (E-BUS-PORT, E-BUS-HELD, E-BUS-CONNECT) when the line cannot be had."""
+class Told(NamedTuple):
+    """What one source said."""
+
+    reading: Reading
+    located: Located | None
+    """Where its values stood; None where there was no answer, or nobody knows."""
+
+
+async def read_device(bus: Bus, plan: DevicePlan, clock: Clock) -> list[Told]:
+    """What every source said. Raises LineError (E-BUS-PORT, E-BUS-HELD, E-BUS-CONNECT) when the line cannot be had."""
     statistics = BusStatistics()
     transactions = Transactions(bus, make_line(bus), statistics)
     keeper = LineKeeper(transactions.line, clock, statistics, max(bus.connect_delay_ms, plan.connect_delay_ms))
@@ -29,7 +40,10 @@ async def read_device(bus: Bus, plan: DevicePlan, clock: Clock) -> list[Reading]
         if not await keeper.open() and keeper.fault is not None:
             raise keeper.fault
         absent = await _introduced(link, asker, holes, clock)
-        return [await _read(slot, asker, keeper, clock) if slot.planned.questions else failed_reading(slot.planned, absent, clock) for slot in link.slots]
+        return [
+            await _read(slot, asker, keeper, clock) if slot.planned.questions else Told(failed_reading(slot.planned, absent, clock), None)
+            for slot in link.slots
+        ]
     finally:
         await transactions.line.close()
 
@@ -51,7 +65,7 @@ async def _introduced(link: Link, asker: Asker, holes: HoleBook, clock: Clock) -
     return Quality.REFUSED
 
 
-async def _read(slot: Slot, asker: Asker, keeper: LineKeeper, clock: Clock) -> Reading:
+async def _read(slot: Slot, asker: Asker, keeper: LineKeeper, clock: Clock) -> Told:
     result = await asker.ask_source(slot)
     while result is None:
         await clock.sleep_until(asker.held_until_ms(slot))
@@ -59,5 +73,6 @@ async def _read(slot: Slot, asker: Asker, keeper: LineKeeper, clock: Clock) -> R
     if isinstance(result, Fault) and result.kind == "closed":  # Some servers close after each answer, and it shows in the next question.
         result = await asker.ask_source(slot) if await keeper.open() else result
     if result is None or isinstance(result, Fault):
-        return failed_reading(slot.planned, Quality.OFFLINE if result is None else fault_quality(result), clock)
-    return good_reading(slot.planned, result, clock) if isinstance(result, list) else parted_reading(slot.planned, result, clock)
+        return Told(failed_reading(slot.planned, Quality.OFFLINE if result is None else fault_quality(result), clock), None)
+    reading = good_reading(slot.planned, result, clock) if isinstance(result, list) else parted_reading(slot.planned, result, clock)
+    return Told(reading, locate(slot.planned, result))

@@ -6,7 +6,6 @@ minute apart before.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -33,16 +32,18 @@ class History:
     """Of one bus."""
 
     def __init__(self) -> None:
-        self._recent: deque[Snapshot] = deque(maxlen=RECENT_MAX)
-        self._minutes: deque[Snapshot] = deque(maxlen=MINUTES_MAX)
+        self._recent: list[Snapshot] = []
+        self._minutes: list[Snapshot] = []
         self._taken = 0
 
     def add(self, snapshot: Snapshot) -> None:
         """The newest one."""
         if self._taken % MINUTE_EACH == 0:
             self._minutes.append(snapshot)
+            del self._minutes[:-MINUTES_MAX]
         self._taken += 1
         self._recent.append(snapshot)
+        del self._recent[:-RECENT_MAX]
 
     def before(self, at_s: float) -> Snapshot | None:
         """The newest one that is not younger than this, else the oldest; None when there is none at all."""

@@ -161,6 +161,8 @@ class HoleBook:
         }
         self._texts = {planned.source.source_id: found for plan in plans for planned in plan.sources if (found := _firmware_positions(planned.source.points))}
         """Source id to the (position, rank) of what names the device's firmware; most sources have none and cost nothing."""
+        self.listens = bool(self._texts)
+        """Some source names a firmware."""
         for holes in self._sources.values():
             learnt = _decode(remembered.get(holes.key))
             if learnt is not None and holes.planned.divide and (learnt.profile, learnt.block) == (holes.plan.profile, holes.planned.block):

@@ -3,9 +3,9 @@
 When the line is opened for the first time or after it could not be opened, and when a device comes back from a silence:
 
     answer, refusal             handed to the driver's generator, which yields the next question or returns what the device is
-    nothing, or nothing proven  the same question again, a few times; then a device whose questions are known is polled as planned;
-                                of one whose questions are not the generator is told and may ask elsewhere; a device that is
-                                silent all the same is asked again when it gives a sign of life
+    nothing, or nothing proven  the same question again, a few times; then a device whose questions are known and that answered none
+                                is polled as planned; of any other one the generator is told, and may ask elsewhere or be content with
+                                what it has learnt; a device that is silent all the same is asked again when it gives a sign of life
 
 While it lasts the device is not polled. What could not be found out is tried again every minute; until then sources without questions are refused.
 """
@@ -44,12 +44,14 @@ OnIntroduced = Callable[[str, Introduction], None]
 class _Run:
     """One introduction under way."""
 
-    __slots__ = ("asked", "generator", "in_vain", "question")
+    __slots__ = ("asked", "generator", "heard", "in_vain", "question")
 
     def __init__(self, generator: Generator[Question, Answer | Fault, Introduction], question: Question) -> None:
         self.generator = generator
         self.question = question
         self.asked = 0
+        self.heard = False
+        """Whether it answered anything."""
         self.in_vain = 0
         """Times in a row that this question was asked for nothing."""
 
@@ -80,7 +82,7 @@ class Introducer:
                 link.introduce_ms = min(link.introduce_ms, self._clock.mono_ms() + INTRODUCTION_RETRY_MS)
 
     async def step(self, link: Link) -> Answer | Fault | None:
-        """One question; what came of it, None when none could be asked."""
+        """One question; what came of it. None when none could be asked, or when a device that has just answered others does not know this one."""
         run = self._runs.get(link) or self._start(link)
         if run is None:
             return None
@@ -97,10 +99,11 @@ class Introducer:
             self._go_on(link, run, result)
         else:
             run.in_vain += 1
-            if run.in_vain >= INTRODUCTION_TRIES and link.is_resolved:
+            if run.in_vain >= INTRODUCTION_TRIES and link.is_resolved and not run.heard:
                 self._give_up(link)
             elif run.in_vain >= INTRODUCTION_TRIES:
                 self._tell_silence(link, run, result)
+            return None if run.heard else result
         return result
 
     def _start(self, link: Link) -> _Run | None:
@@ -115,6 +118,7 @@ class Introducer:
         return run
 
     def _go_on(self, link: Link, run: _Run, result: Answer | Fault) -> None:
+        run.heard = run.heard or isinstance(result, Answer)
         try:
             run.question = run.generator.send(result)
             run.in_vain = 0
@@ -125,11 +129,17 @@ class Introducer:
             self._end(link, Introduction(note="what it says of itself cannot be understood"))
 
     def _tell_silence(self, link: Link, run: _Run, fault: Fault) -> None:
-        """Some devices never answer what they do not have: the driver may ask elsewhere. When it does not, all is asked again from the beginning."""
+        """Some devices never answer what they do not have: the driver may ask elsewhere, or have learnt enough. When it has not, all is asked again."""
         try:
             run.question, run.in_vain = run.generator.send(fault), 0
-        except StopIteration:
-            self._runs.pop(link)
+        except StopIteration as end:
+            learnt: Introduction = end.value
+            if run.heard and (learnt.identity or learnt.sources is not None):
+                self._end(link, learnt)
+            elif link.is_resolved:
+                self._give_up(link)
+            else:
+                self._runs.pop(link)
 
     def _give_up(self, link: Link) -> None:
         """Polled as planned, and asked again in a minute."""

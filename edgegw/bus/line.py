@@ -16,12 +16,14 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-
-import serial
+from typing import TYPE_CHECKING, Protocol
 
 from edgegw.bus.arrival import Arrival
 from edgegw.bus.port import LineError, close_in_thread, open_in_thread
 from edgegw.config.model import Bus
+
+if TYPE_CHECKING:
+    import serial
 
 # Longest wait for a port or a connection to open: a hanging USB adapter, a server that drops SYN.
 OPEN_TIMEOUT_S = 5.0
@@ -32,6 +34,17 @@ INPUT_BYTES_MAX = 2048
 # More than this thrown away within a second is no line's noise (115200 baud carry 11.5 kB): reading on would only cost the processor.
 FLOOD_BYTES_MAX = 64 * 1024
 _READ_BYTES = 4096
+_NEVER_NS = 1 << 63
+
+
+class Taker(Protocol):
+    """Who goes on by callbacks while the line's task waits (streak.py)."""
+
+    def take(self, data: bytes) -> bool:
+        """What came while nothing lay unread. False: not for it; the bytes are kept and the task is woken."""
+
+    def expire(self) -> bool:
+        """The deadline is over. False: the task is woken."""
 
 
 class Line(ABC):
@@ -51,11 +64,15 @@ class Line(ABC):
         """Dropped because nobody can have asked for so much."""
         self._flood_since_ns = 0
         self._flood_bytes = 0
+        self.taker: Taker | None = None
+        """Asked before the task is."""
         self._arrival = Arrival()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """In which it was opened."""
         self._deadline_ns = 0
         """Of the wait under way."""
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = 0
+        self._timer_ns = _NEVER_NS
         """When it fires."""
 
     @abstractmethod
@@ -79,17 +96,32 @@ class Line(ABC):
 
         One timer serves all waits: it is moved only when it would come too late. Most answers come long before their deadline.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop or asyncio.get_running_loop()
         arrival = self._arrival
         arrival.begin(loop)
         self._deadline_ns = deadline_ns
-        if self._timer is None or deadline_ns < self._timer_ns:
+        if deadline_ns < self._timer_ns:
             left_ns = deadline_ns - time.monotonic_ns()
             if left_ns <= 0:
                 arrival.settle(came=False)
             else:
                 self._set_timer(loop, left_ns)
         return arrival
+
+    def wait_until(self, deadline_ns: int, *, exactly: bool = False) -> None:
+        """Moves the deadline of the wait under way. `exactly`: nothing is to happen before it, so an earlier timer would wake for nothing."""
+        self._deadline_ns = deadline_ns
+        if deadline_ns < self._timer_ns or (exactly and deadline_ns != self._timer_ns):
+            assert self._loop is not None
+            self._set_timer(self._loop, max(0, deadline_ns - time.monotonic_ns()))
+
+    def wake(self) -> None:
+        """Ends the wait under way, from a callback of the loop."""
+        self._arrival.settle(came=True)
+
+    def wake_soon(self) -> None:
+        """The same from anywhere, in the loop's next turn."""
+        self._arrival.settle_soon(came=True)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, left_ns: int) -> None:
         if self._timer is not None:
@@ -99,29 +131,32 @@ class Line(ABC):
 
     def _on_timer(self) -> None:
         """Timers come early, and this one may have been set for an older wait."""
-        self._timer = None
+        self._timer, self._timer_ns = None, _NEVER_NS
         if not self._arrival.is_awaited:
             return
         left_ns = self._deadline_ns - time.monotonic_ns()
         if left_ns > 0:
-            self._set_timer(asyncio.get_running_loop(), left_ns)
-        else:
+            self._set_timer(self._loop or asyncio.get_running_loop(), left_ns)
+        elif self.taker is None or not self.taker.expire():
             self._arrival.settle(came=False)
 
     def _drop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._timer_ns = None, _NEVER_NS
 
     def _opened(self) -> None:
         self.received.clear()
+        self._loop = asyncio.get_running_loop()
         self.is_open = True
         self.fault = ""
         self.last_byte_ns = time.monotonic_ns()
 
-    def _take(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         """Bytes were read."""
         self.last_byte_ns = time.monotonic_ns()
+        if self.taker is not None and not self.received and self.taker.take(data):
+            return
         self.received += data
         # On Modbus TCP a frame of the stream was cut: where the next one begins is unknown. On RTU the next silence tells.
         if len(self.received) > INPUT_BYTES_MAX and (self._drop_flood() or self.bus.kind == "tcp"):
@@ -147,7 +182,7 @@ class Line(ABC):
             self._ended(fault)
             self.fault = fault
             self._stop_reading()
-            self._arrival.settle_soon(came=True)
+            self.wake_soon()
 
     def _ended(self, why: str) -> None:
         if self.is_open:
@@ -226,7 +261,7 @@ class SerialLine(Line):
             self._broke(f"{self.bus.path} is gone: {fault}")
             return False
         if data:
-            self._take(data)
+            self.take(data)
         return bool(data)
 
     def _stop_reading(self) -> None:
@@ -245,7 +280,7 @@ class TcpLine(Line):
 
     def __init__(self, bus: Bus) -> None:
         super().__init__(bus)
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
 
     async def open(self) -> None:
         await self.close()
@@ -261,13 +296,13 @@ class TcpLine(Line):
         except OSError as fault:
             raise LineError("E-BUS-CONNECT", f"{where}: {fault.strerror or fault}", "look at the device's power, cable and address") from fault
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._transport = transport
+        self.transport = transport
         self._opened()
         if transport.is_closing():
             self._broke(f"{self.bus.host}:{self.bus.port} closed the connection at once")
 
     async def close(self, why: str = "") -> None:
-        transport, self._transport = self._transport, None
+        transport, self.transport = self.transport, None
         self._ended(why)
         self._drop_timer()
         if transport is not None:
@@ -275,24 +310,19 @@ class TcpLine(Line):
             await asyncio.sleep(0)  # The socket is closed in the loop's next turn.
 
     def write(self, payload: bytes) -> None:
-        if self._transport is None or not self.is_open:
+        if self.transport is None or not self.is_open:
             raise LineError("E-BUS-CONNECT", f'bus "{self.bus.name}": {self.fault or "not connected"}', "it is opened again by itself")
-        self._transport.write(payload)
+        self.transport.write(payload)
 
     def pull(self) -> None:
         """Only the transport may read its socket."""
 
     def _stop_reading(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def receive(self, transport: asyncio.BaseTransport | None, data: bytes) -> None:
-        """From the connection; one that was given up has no say any more."""
-        if transport is self._transport:
-            self._take(data)
+        if self.transport is not None:
+            self.transport.abort()
 
     def lose(self, transport: asyncio.BaseTransport | None, why: str) -> None:
-        if transport is self._transport:
+        if transport is self.transport:
             self._broke(why)
 
 
@@ -305,7 +335,10 @@ class _Receiver(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self._line.receive(self._transport, data)
+        line = self._line
+        # A connection that was given up has no say any more.
+        if line.transport is self._transport:
+            line.take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         where = f"{self._line.bus.host}:{self._line.bus.port}"

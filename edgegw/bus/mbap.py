@@ -13,7 +13,7 @@ import struct
 # Unit and function at least, 254 bytes at most; anything else means that the stream is no longer cut where we think.
 _LENGTH_MIN = 2
 _LENGTH_MAX = 254
-_HEAD = struct.Struct(">HHH")
+HEAD = struct.Struct(">HHH")
 
 
 class StreamError(ValueError):
@@ -22,12 +22,12 @@ class StreamError(ValueError):
 
 def take_frame(received: bytearray) -> tuple[int, bytes] | None:
     """Takes the first whole frame off the front: (transaction id, all its bytes); None while there is none. Raises StreamError."""
-    if len(received) < _HEAD.size:
+    if len(received) < HEAD.size:
         return None
-    transaction_id, protocol, length = _HEAD.unpack_from(received)
+    transaction_id, protocol, length = HEAD.unpack_from(received)
     if protocol != 0 or not _LENGTH_MIN <= length <= _LENGTH_MAX:
         raise StreamError(f"protocol id {protocol}, length {length}")
-    end = _HEAD.size + length
+    end = HEAD.size + length
     if len(received) < end:
         return None
     raw = bytes(received) if len(received) == end else bytes(received[:end])

@@ -9,11 +9,13 @@ import stat
 import termios
 from collections.abc import Callable
 from pathlib import Path
-
-import serial
+from typing import TYPE_CHECKING
 
 from edgegw.config.model import Bus
 from edgegw.errors import EXIT_HELD, EdgegwError
+
+if TYPE_CHECKING:
+    import serial
 
 # Decision D13: major numbers of ptys. They have no parity, and setting one raises EINVAL.
 _PTY_MAJORS = range(136, 144)
@@ -68,6 +70,8 @@ def _finish(closed: asyncio.Future[None]) -> None:
 
 def _open_port(bus: Bus) -> serial.Serial:
     """Blocks. Raises LineError with what a technician can do."""
+    import serial  # noqa: PLC0415 - a station without a serial port does without
+
     where = f'bus "{bus.name}": {bus.path}'
     try:
         parity = "N" if _is_pty(bus.path) else bus.parity

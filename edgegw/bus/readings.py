@@ -40,7 +40,10 @@ def is_alive(result: Answer | Fault) -> bool:
 def good_reading(planned: PlannedSource, answers: Sequence[Answer], clock: Clock) -> Reading:
     """What the answers say, at the time of the last one."""
     source = planned.source
-    values, quality = _decode(source, planned.decode, answers, len(source.points))
+    try:
+        values, quality = planned.decode(answers)
+    except DECODE_FAULTS:
+        values, quality = _undecoded(source, len(source.points))
     mono_ms = clock.mono_ms(answers[-1].arrived_ns)
     return Reading(source, mono_ms + clock.offset_ms, mono_ms, clock.trust, values, quality)
 
@@ -65,12 +68,16 @@ def parted_reading(planned: PlannedSource, heard: Heard, clock: Clock) -> Readin
 
 
 def _decode(source: Source, decode: Decode, answers: Sequence[Answer], count: int) -> tuple[tuple[Value, ...], Mapping[int, Quality]]:
-    """All bad where it cannot be decoded: a mistake of ours."""
     try:
         return decode(answers)
     except DECODE_FAULTS:
-        _log.exception("%s, points %s: its answer cannot be decoded", source.device, source.group)
-        return (None,) * count, dict.fromkeys(range(count), Quality.BAD)
+        return _undecoded(source, count)
+
+
+def _undecoded(source: Source, count: int) -> tuple[tuple[Value, ...], Mapping[int, Quality]]:
+    """All bad: a mistake of ours, which is under way as an exception."""
+    _log.exception("%s, points %s: its answer cannot be decoded", source.device, source.group)
+    return (None,) * count, dict.fromkeys(range(count), Quality.BAD)
 
 
 def late_reading(reading: Reading) -> Reading:

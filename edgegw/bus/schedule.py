@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgegw.bus.holes import Heard
 from edgegw.drivers.base import DevicePlan, PlannedSource
-from edgegw.model import Stream
+from edgegw.model import Answer, Fault, Stream
 
 # Promise 5 of the design: a silent device is probed at most this often ...
 PROBE_INTERVAL_MS = 10_000
@@ -90,6 +91,7 @@ class Slot:
         "_served_ms",
         "aligned",
         "due_ms",
+        "heard",
         "link",
         "offline",
         "planned",
@@ -112,6 +114,8 @@ class Slot:
         self._again_ms = now_ms - AGAIN_MS_MIN
         """When an extra read was last asked for."""
         self.due_ms = now_ms
+        self.heard: list[Answer] | Heard | Fault | None = None
+        """What came of its last poll: kept for people who want to see the registers (origins.py)."""
         self.offline = False
         """The last reading said so."""
         self.refused = False
@@ -199,6 +203,7 @@ class Link:
         assert [planned.source for planned in sources] == [slot.planned.source for slot in self.slots], self.plan.device
         for slot, planned in zip(self.slots, sources, strict=True):
             slot.planned = planned
+            slot.heard = None
             slot.refused = False
 
     def failed(self, now_ms: int) -> bool:
@@ -231,12 +236,16 @@ class Schedule:
         """`origin_ms`: where the grid begins (default now); `offset_ms`: of the wall clock."""
         self.links = [Link(plan, now_ms, now_ms if origin_ms is None else origin_ms, offset_ms) for plan in plans]
         self.slots = [slot for link in self.links for slot in link.slots]
+        self._only = self.slots[0] if len(self.slots) == 1 else None
+        """Most TCP servers have one source, and it has every turn."""
         self._offset_ms = offset_ms
         self._aligned = [slot for slot in self.slots if slot.aligned]
         self._introducible = [link for link in self.links if link.plan.introduce is not None]
         self._introduced_last = False
         self._urgent_last = False
         self._shared_probe_ms = now_ms - PROBE_INTERVAL_MS
+        self._owed: set[Link] = set()
+        """Of a bus that was wholly silent: that was one fault, so when it is over the others have one probe each without waiting for 10 s."""
 
     @property
     def all_silent(self) -> bool:
@@ -263,6 +272,8 @@ class Schedule:
 
     def take_slot(self, now_ms: int) -> Slot | None:
         """The slot whose turn it is, None when nothing is due."""
+        if self._only is not None:
+            return self._only if self._only.due_ms <= now_ms and not self._only.link.silent and not self._only.link.waits else None
         due = [slot for slot in self.slots if slot.due_ms <= now_ms and not slot.link.silent and not slot.link.waits]
         if len(due) <= 1:
             self._urgent_last = bool(due) and due[0].planned.urgent
@@ -275,18 +286,22 @@ class Schedule:
 
     def take_probe(self, now_ms: int) -> Link | None:
         """The silent device whose turn it is to be asked for a sign of life."""
-        silent = [link for link in self.links if link.silent and self._probe_ms(link) <= now_ms]
-        if not silent:
+        silent = [link for link in self.links if link.silent]
+        if len(silent) == len(self.links):
+            self._owed = set(silent)
+        due = [link for link in silent if self._probe_ms(link) <= now_ms]
+        if not due:
             return None
-        link = min(silent, key=lambda link: link.last_probe_ms)
-        if link.probe_cost_ms > PROBE_COST_MS_MAX or self.all_silent:
+        link = min(due, key=lambda link: link.last_probe_ms)
+        if link.probe_cost_ms > PROBE_COST_MS_MAX or link in self._owed:
             self._shared_probe_ms = now_ms
+        self._owed.discard(link)
         return link
 
     def take_introduction(self, now_ms: int) -> Link | None:
         """The device that has the next question of its introduction; others that are due have every second turn."""
         due = [link for link in self._introducible if link.introduce_ms <= now_ms and not link.silent]
-        if not due or (self._introduced_last and self._slots_ms() <= now_ms):
+        if not due or (self._introduced_last and self.slots_ms() <= now_ms):
             self._introduced_last = False
             return None
         self._introduced_last = True
@@ -294,7 +309,11 @@ class Schedule:
 
     def next_ms(self) -> float:
         """When the next thing is due; infinity when nothing ever is."""
-        next_ms = self._slots_ms()
+        return min(self.slots_ms(), self.others_ms())
+
+    def others_ms(self) -> float:
+        """When the next probe or question of an introduction is due."""
+        next_ms = float("inf")
         for link in self.links:
             if link.silent:
                 next_ms = min(next_ms, self._probe_ms(link))
@@ -302,7 +321,10 @@ class Schedule:
                 next_ms = link.introduce_ms
         return next_ms
 
-    def _slots_ms(self) -> float:
+    def slots_ms(self) -> float:
+        """When the next slot is due."""
+        if self._only is not None and not self._only.link.silent and not self._only.link.waits:
+            return self._only.due_ms
         next_ms = float("inf")
         for slot in self.slots:
             if slot.due_ms < next_ms and not slot.link.silent and not slot.link.waits:
@@ -310,7 +332,7 @@ class Schedule:
         return next_ms
 
     def _probe_ms(self, link: Link) -> int:
-        if self.all_silent:
+        if link in self._owed or self.all_silent:
             return self._shared_probe_ms + PROBE_ALL_SILENT_MS
         own_ms = link.last_probe_ms + PROBE_INTERVAL_MS
         return own_ms if link.probe_cost_ms <= PROBE_COST_MS_MAX else max(own_ms, self._shared_probe_ms + PROBE_INTERVAL_MS)

@@ -7,7 +7,6 @@ foreign     another master's request for one of our units was heard, or some fra
 from __future__ import annotations
 
 import logging
-from collections import deque
 
 from edgegw.errors import EdgegwError
 
@@ -30,8 +29,8 @@ class Suspects:
         self._late_ns = late_ns
         self._named: dict[str, int] = {}
         """What was told, and the time of its last sign."""
-        self._foreign_ns: deque[int] = deque(maxlen=FOREIGN_MIN)
-        self._owed: deque[tuple[int, int]] = deque(maxlen=OWED_MAX)
+        self._foreign_ns: list[int] = []
+        self._owed: list[tuple[int, int]] = []
         """(unit, time) of answers that may come while another unit is asked: these are no stranger's."""
 
     def doubled(self, unit: int, now_ns: int) -> None:
@@ -41,15 +40,17 @@ class Suspects:
     def timed_out(self, unit: int, now_ns: int) -> None:
         """Nothing was heard of this unit: its answer may come while another one is asked."""
         self._owed.append((unit, now_ns))
+        del self._owed[:-OWED_MAX]
 
     def foreign(self, frames: int, asked_unit: int, now_ns: int) -> None:
         """So many whole frames of units that were not asked."""
         while self._owed and self._owed[0][1] + self._late_ns < now_ns:
-            self._owed.popleft()
+            del self._owed[0]
         for _ in range(frames):
             owed = next((item for item in self._owed if item[0] != asked_unit), None)
             if owed is None:
                 self._foreign_ns.append(now_ns)
+                del self._foreign_ns[:-FOREIGN_MIN]
             else:
                 self._owed.remove(owed)
         if len(self._foreign_ns) == FOREIGN_MIN and now_ns - self._foreign_ns[0] < OVER_NS:

@@ -27,7 +27,7 @@ class Requests:
 
     def __init__(self, tell_offline: Callable[[Slot], Reading]) -> None:
         """`tell_offline`: the reading of a source that cannot be asked."""
-        self._waiting: deque[Request] = deque()
+        self._waiting: list[Request] = []
         self._tell_offline = tell_offline
 
     def __bool__(self) -> bool:
@@ -68,14 +68,14 @@ class Requests:
     def refuse_all(self) -> None:
         """The line is down."""
         while self._waiting:
-            request = self._waiting.popleft()
+            request = self._waiting.pop(0)
             self._rest_offline(request)
             _finish(request)
 
     def cancel_all(self) -> None:
         """The bus ends."""
         while self._waiting:
-            self._waiting.popleft().done.cancel()
+            self._waiting.pop(0).done.cancel()
 
     def _rest_offline(self, request: Request) -> None:
         request.readings.extend(map(self._tell_offline, request.slots))

@@ -70,7 +70,7 @@ class Transactions:
         self._gap_ns = bus.gap_ms * _MS
         self._full_wait_ns = bus.answer_timeout_ms * _MS
         self._suspects = Suspects(bus.name, (bus.answer_timeout_ms + bus.late_answer_guard_ms) * _MS)
-        self._tcp = TcpExchange(line, self.trace)
+        self.tcp = TcpExchange(line, self.trace)
         self._unit = 0
         self._line_busy_ns = 0
         """End of the last request on the wire."""
@@ -85,13 +85,13 @@ class Transactions:
     async def ask(self, question: Question, timeout_ms: float, unit: int, gap_ms: int = 0) -> Answer | Fault:
         """The proven answer or why there is none. The caller looks at `blocked_until_ns` first."""
         counters = self.statistics.unit(unit)
-        start_ns = time.monotonic_ns()
+        start_ns = self.tcp.asked_ns if self.tcp.is_under_way(question) else time.monotonic_ns()
         self._unit = unit
         try:
             if self._rtu:
                 result = await self._ask_rtu(question, round(timeout_ms * _MS), counters, gap_ms)
             else:
-                heard = await self._tcp.ask(question, round(timeout_ms * _MS), counters, unit, max(self._gap_ns, gap_ms * _MS))
+                heard = await self.tcp.ask(question, round(timeout_ms * _MS), counters, unit, max(self._gap_ns, gap_ms * _MS))
                 result = self._result_tcp(question, counters, heard)
         except LineError as fault:
             result = Fault("closed", fault.text)

@@ -10,7 +10,7 @@ import asyncio
 import time
 
 from edgegw.bus.line import Line
-from edgegw.bus.mbap import StreamError, take_frame
+from edgegw.bus.mbap import HEAD, StreamError, take_frame
 from edgegw.bus.statistics import Counters
 from edgegw.bus.trace import Trace
 from edgegw.drivers.permit import may_leave
@@ -26,6 +26,11 @@ Heard = tuple[Parsed, int, int]
 """What is proven to answer the question, and the `time.monotonic_ns()` at which it was asked and at which the answer came."""
 
 
+def may_send(question: Question) -> bool:
+    """Whether it only reads. The answer holds for ever: neither a question nor its bytes can change."""
+    return may_leave(question.protocol + "-tcp", question.payload)
+
+
 class TcpExchange:
     """Of one connection."""
 
@@ -33,21 +38,54 @@ class TcpExchange:
         self._line = line
         self._trace = trace
         self._transaction_id = 0
-        self._asked_ns = 0
+        self._under_way: Question | None = None
+        """Sent by `send`, its answer not taken yet."""
+        self.asked_ns = 0
+
+    def send(self, question: Question, counters: Counters, unit: int) -> None:
+        """Sends a question that is known only to read. Its answer is taken by `match`, or awaited by `ask` with the same question. Raises LineError."""
+        self._transaction_id = transaction_id = self._transaction_id + 1 & 0xFFFF
+        payload = transaction_id.to_bytes(2, "big") + question.payload
+        self._line.write(payload)
+        self._under_way = question
+        counters.asked += 1
+        self.asked_ns = asked_ns = time.monotonic_ns()
+        self._trace.asked(asked_ns, unit, payload)
+
+    def is_under_way(self, question: Question) -> bool:
+        """Whether `send` sent it and its answer was not taken yet."""
+        return self._under_way is question
+
+    def forget(self) -> None:
+        """Nobody waits for the answer to what `send` sent; when it comes it is late."""
+        self._under_way = None
+
+    def match(self, data: bytes) -> bytes | None:
+        """What came on the empty line, when it is the good answer to the question sent and nothing else: its data."""
+        question = self._under_way
+        if question is None or len(data) <= HEAD.size or HEAD.unpack_from(data) != (self._transaction_id, 0, len(data) - HEAD.size):
+            return None
+        parsed = question.parse(data[2:])
+        if parsed is None or parsed.data is None:
+            return None
+        self._under_way = None
+        self._trace.heard(self._line.last_byte_ns, "answer", data)
+        return parsed.data
 
     async def ask(self, question: Question, timeout_ns: int, counters: Counters, unit: int, gap_ns: int) -> Heard | Fault:
         """The proven answer or exception. Raises LineError. A question that might change something is not sent: Fault permit."""
-        line, trace = self._line, self._trace
-        if gap_ns:
-            await self._keep_gap(gap_ns)
-        self._transaction_id = transaction_id = self._transaction_id + 1 & 0xFFFF
-        payload = transaction_id.to_bytes(2, "big") + question.payload
-        if not may_leave(question.protocol + "-tcp", question.payload):
-            return _PERMIT
-        line.write(payload)
-        counters.asked += 1
-        self._asked_ns = asked_ns = time.monotonic_ns()
-        trace.asked(asked_ns, unit, payload)
+        if not self.is_under_way(question):
+            if gap_ns:
+                await self._keep_gap(gap_ns)
+            if not may_send(question):
+                return _PERMIT
+            self.send(question, counters, unit)
+        self._under_way = None
+        return await self._hear(question, timeout_ns, counters)
+
+    async def _hear(self, question: Question, timeout_ns: int, counters: Counters) -> Heard | Fault:
+        """What comes on the connection, until it is the answer."""
+        line, trace, asked_ns, transaction_id = self._line, self._trace, self.asked_ns, self._transaction_id
         others = 0
         while line.is_open and others <= FOREIGN_FRAMES_MAX:
             try:
@@ -77,7 +115,7 @@ class TcpExchange:
         return Fault("closed", line.fault)
 
     async def _keep_gap(self, gap_ns: int) -> None:
-        while (left_ns := max(self._line.last_byte_ns, self._asked_ns) + gap_ns - time.monotonic_ns()) > 0:  # noqa: ASYNC110 - a time is awaited
+        while (left_ns := max(self._line.last_byte_ns, self.asked_ns) + gap_ns - time.monotonic_ns()) > 0:  # noqa: ASYNC110 - a time is awaited
             await asyncio.sleep(left_ns / 1e9)
 
     async def _stream_lost(self, why: str) -> Fault:

@@ -20,8 +20,9 @@ from __future__ import annotations
 Key = tuple[int, ...]
 """Unit first."""
 
-# A unit that answered twice is believed again when it has not done so for this long.
-DOUBLING_NS = 60 * 1_000_000_000
+# A unit that answered twice is believed again when it has not done so for this long. Two devices with one address stay two until somebody comes; each
+# time that it is believed anew one more second answer can be taken for the next one, and being watched costs next to nothing once they were timed.
+DOUBLING_NS = 3600 * 1_000_000_000
 # The first second answer may belong to an older question than it seems; so many waits of the whole guard show how long they really take.
 DOUBLES_WATCHED = 3
 # USB adapters hand bytes over in steps of up to 16 ms.

@@ -11,6 +11,7 @@ import click
 
 from edgegw.cli.buffer_export import export
 from edgegw.cli.buffer_file import ask, local_time, locate
+from edgegw.cli.buffer_parcel import import_receipt
 from edgegw.cli.buffer_recover import recover
 from edgegw.cli.cells import both_ends, cut, pad, table, wrap
 from edgegw.cli.output import Result, finish, screen_width
@@ -32,6 +33,7 @@ def command() -> None:
 
 
 command.add_command(export)
+command.add_command(import_receipt)
 command.add_command(recover)
 FILE_OPTION = click.option("--file", default="", metavar="FILE", help="A file of the store instead of the one in use.")
 
@@ -112,9 +114,9 @@ def tail(device: str, point: str, *, count: int, follow: bool, file: str) -> Non
         data, gateway, language = ask(settings, "buffer-tail", {"device": device, "point": point, "count": wanted}, file, newest)
         return data["samples"], gateway, language
 
-    samples, gateway, language = look(count)
+    samples, gateway, language = look(max(count, _FOLLOW_COUNT) if follow else count)
     if follow:
-        _follow(settings, samples, lambda: look(_FOLLOW_COUNT)[0], language)
+        _follow(settings, samples, count, lambda: look(_FOLLOW_COUNT)[0], language)
     result = Result(
         samples,
         gateway=gateway,
@@ -125,9 +127,9 @@ def tail(device: str, point: str, *, count: int, follow: bool, file: str) -> Non
     finish(settings, "buffer-tail", result)
 
 
-def _follow(settings: Settings, samples: list[dict[str, Any]], look: Any, language: str) -> None:
-    """Until Ctrl-C. What was shown is known by its identity."""
-    shown: dict[tuple[str, str, str, int], None] = {}
+def _follow(settings: Settings, samples: list[dict[str, Any]], count: int, look: Any, language: str) -> None:
+    """Until Ctrl-C. What was there is known by its identity; of what there is at first, the last `count` are shown."""
+    shown: dict[tuple[str, str, str, int], None] = dict.fromkeys(map(_key, samples[:-count]))
     if not settings.json and not settings.plain:
         _put(_head(language))
     while True:

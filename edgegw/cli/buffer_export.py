@@ -27,7 +27,18 @@ _PROGRESS_S = 0.25
 @click.option("--format", "kind", type=click.Choice(["csv", "jsonl", "parquet"]), help="Default: what the name ends in, else csv.")
 @click.option("-o", "--output", metavar="FILE", help="A new file; without it: standard output.")
 @click.option("--file", default="", metavar="FILE", help="A file of the store instead of the one in use.")
-def export(*, since: str | None, until: str | None, device: str, point: str, kind: str | None, output: str | None, file: str) -> None:  # noqa: PLR0913 - its options
+@click.option("--sealed", metavar="FILE", help="Everything that the cloud has not confirmed, sealed for it, to go by hand; alone or with --uplink.")
+@click.option("--uplink", "uplink", default="", metavar="NAME", help="With --sealed: whose cloud (default: the only one).")
+def export(  # noqa: PLR0913 - its options
+    *, since: str | None, until: str | None, device: str, point: str, kind: str | None, output: str | None, file: str, sealed: str | None, uplink: str
+) -> None:
+    if sealed:
+        if any((since, until, device, point, kind, output, file)):
+            raise click.UsageError("--sealed goes with --uplink alone: it takes what the cloud has not confirmed, all of it")
+        from edgegw.cli.buffer_parcel import write_parcel
+
+        write_parcel(sealed, uplink)
+        return
     from edgegw.buffer.export import FORMATS, check_format, write
     from edgegw.buffer.history import Reader, Span
 

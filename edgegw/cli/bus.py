@@ -26,6 +26,8 @@ _DIGITS_MAX = 6
 # Hints of one unit in its row, and of a line in the list; the others stand below, or in `bus stats`.
 _HINTS_ROW_MAX = 2
 _HINTS_LIST_MAX = 4
+# Of points that a device does not have; `read` and --json name all.
+_REFUSED_SHOWN_MAX = 6
 
 
 @click.group("bus", help="The buses: what they count, and their frames as they come.")
@@ -118,6 +120,8 @@ def render(bus: dict[str, Any], language: str) -> Iterator[str]:
         yield from wrap(f"{bus['error']['id']}: {bus['error']['text']}", _INDENT, width)
     if bus["units"]:
         yield from _unit_lines(bus["units"], language, width)
+    if bus["energy_reads"]:
+        yield from wrap(say(language, "stats.energy", bus["energy_reads"], bus["energy_late"], _milliseconds(bus["energy_skew_max_ms"])), _INDENT, width)
     if bus["idle_noise_bytes"]:
         yield say(language, "stats.idle_noise", bus["idle_noise_bytes"])
     hints = dict.fromkeys([*bus["hints"], *(hint for unit in bus["units"] for hint in unit["hints"])])
@@ -139,6 +143,9 @@ def _unit_lines(units: list[dict[str, Any]], language: str, width: int) -> Itera
     for line, unit in zip(lines, units, strict=True):
         yield line
         below = [*unit["hints"][_HINTS_ROW_MAX:], *(f"{say(language, f'count.{name}')} {unit[name]}" for name in _RARE if unit[name])]
+        if refused := unit["refused_points"]:
+            more = ["..."] if len(refused) > _REFUSED_SHOWN_MAX else []
+            below.append(say(language, "stats.refused", " ".join([*refused[:_REFUSED_SHOWN_MAX], *more])))
         if below:
             yield from wrap(" " * _INDENT + "  ".join(below), _INDENT, width)
 

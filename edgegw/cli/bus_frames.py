@@ -127,4 +127,5 @@ def _said_dlt645(words: dict[str, Any], language: str) -> Iterator[str]:
 
 
 def _value(value: dict[str, Any]) -> str:
-    return "-" if value["value"] is None else f"{value['value']}{value['unit']}"
+    unit = "" if value["unit"] == "bits" else value["unit"]
+    return "-" if value["value"] is None else f"{value['value']}{unit}"

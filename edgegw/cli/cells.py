@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import chain
 
 WIDTH = 80
 _ELLIPSIS = ".."
+# Never first on a line.
+_CLOSING = "，。、；：！？）】》"
 
 
 def cells(text: str) -> int:
@@ -47,23 +50,33 @@ def both_ends(left: str, right: str, width: int = WIDTH) -> str:
 
 
 def wrap(text: str, indent: int, width: int) -> list[str]:
-    """Lines of at most `width` cells, broken at spaces (Chinese anywhere); all but the first are indented."""
+    """Lines of at most `width` cells, broken at spaces (Chinese anywhere, a word that no line holds where the line ends); all but the first are indented."""
     lines: list[str] = []
     line, blank = "", ""
-    for word in _words(text):
-        if line.strip() and cells(line + word.rstrip()) > width:
-            lines.append(line.rstrip())
+    for word in chain.from_iterable(_pieces(whole, max(1, width - indent)) for whole in _words(text)):
+        if cells(line + word.rstrip()) > width:
+            lines += [line.rstrip()] if line.strip() else []
             line, blank = " " * indent, ""
             word = word.lstrip()  # noqa: PLW2901 - the space at the break is dropped
         line += blank + word
     return [*lines, line.rstrip()]
 
 
+def _pieces(word: str, width: int) -> list[str]:
+    """A word as it is, or cut where it is longer than a line."""
+    pieces = [word]
+    while cells(pieces[-1].rstrip()) > width:
+        last = pieces.pop()
+        end = next(k for k in range(len(last), 0, -1) if cells(last[:k]) <= width or k == 1)
+        pieces += [last[:end], last[end:]]
+    return pieces
+
+
 def _words(text: str) -> list[str]:
     """Pieces that may stand at the end of a line: words with the space behind them, single wide characters."""
     words = [""]
     for character in text:
-        if words[-1] and (words[-1][-1] == " " or _cells_of(character) == 2):
+        if words[-1] and (words[-1][-1] == " " or (_cells_of(character) == 2 and character not in _CLOSING)):
             words.append("")
         words[-1] += character
     return words

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from edgegw.cli.cloud_live import live
 from edgegw.cli.cloud_status import status
 from edgegw.cli.cloud_test import test
 from edgegw.cli.settings import current
@@ -17,11 +18,14 @@ def command() -> None:
 
 
 command.add_command(status)
+command.add_command(live)
 command.add_command(test)
 
 
 @command.command("receive", help="The receiver: opens batches, writes the sink, answers with signed receipts. Until Ctrl-C or SIGTERM.")
-@click.option("--broker", required=True, metavar="URL", help="As in mqtts://mq.example.cn:8883.")
+@click.option("--broker", metavar="URL", help="As in mqtts://mq.example.cn:8883.")
+@click.option("--file", metavar="FILE", help="A sealed export that came by hand, instead of a broker: is stored, and receipts are written for it.")
+@click.option("--receipt-file", metavar="FILE", help="Where the receipts for --file go (default: beside it, with .receipt behind the name).")
 @click.option("--keys", "keys_dir", required=True, metavar="DIR", help="Keys of the cloud, with the public halves of its gateways in DIR/gateways.")
 @click.option("--sink", required=True, metavar="URL", help="Where readings go: sqlite:PATH.")
 @click.option("--ca", metavar="FILE", help="Certificate authority of the broker (default: the system's).")
@@ -30,9 +34,38 @@ command.add_command(test)
 @click.option("--receipt-interval", "receipt_interval_s", type=click.FloatRange(0.1, 3600), metavar="S", help="Seconds between receipts.")
 @click.option("--share", metavar="NAME", help="Shared subscription, where several receivers divide the work.")
 @click.option("--client-id", metavar="ID", help="MQTT client id (default: made from the keys).")
+@click.option("--topic", metavar="FILTER", help="A further topic filter, for gateways whose topics have another layout.")
+@click.option("--receipt-topic", metavar="TEMPLATE", help="Where receipts go (default: egw/1/{operator}/{station}/{gateway}/d/ack).")
 def receive(**options: Any) -> None:
     from edgegw.cloud.receiver import main
 
     # Only what was typed: the receiver knows its own defaults.
     typed = {name: value for name, value in options.items() if value}
+    if "file" in typed:
+        from edgegw.cloud.by_hand import receive_file
+
+        wanted = {name: typed[name] for name in ("file", "keys_dir", "sink", "receipt_file") if name in typed}
+        click.get_current_context().exit(receive_file(**wanted))
+    if "broker" not in typed:
+        raise click.UsageError("name a --broker, or a --file that came by hand")
     click.get_current_context().exit(main(**typed, as_json=current().json))
+
+
+@command.command("resend", help="Asks a gateway, signed, for ranges that its cloud lacks: those named, or the holes in a sink.")
+@click.option("--broker", required=True, metavar="URL", help="As in mqtts://mq.example.cn:8883.")
+@click.option("--keys", "keys_dir", required=True, metavar="DIR", help="Keys of the cloud.")
+@click.option("--gateway", required=True, metavar="O/S/G", help="Codes of operator, station and gateway.")
+@click.option("--sink", default="", metavar="URL", help="Ask for the holes in this sink: sqlite:PATH.")
+@click.option("--ca", default="", metavar="FILE", help="Certificate authority of the broker (default: the system's).")
+@click.option("--cert", default="", metavar="FILE", help="Client certificate for the broker.")
+@click.option("--cert-key", default="", metavar="FILE", help="Its private key.")
+@click.option("--topic", default="", metavar="TEMPLATE", help="Where the gateway takes commands (default: egw/1/{gateway}/d/cmd).")
+@click.argument("ranges", nargs=-1, metavar="[EPOCH:STREAM:FIRST-LAST]...")
+def resend(**options: Any) -> None:
+    from edgegw.cloud.asking import COMMAND_TOPIC
+    from edgegw.cloud.asking import resend as ask
+    from edgegw.cloud.receiver import ReceiverOptions
+
+    files = ReceiverOptions(broker="", keys_dir="", sink="", **{name: options.pop(name) for name in ("ca", "cert", "cert_key")})
+    topic = options.pop("topic") or COMMAND_TOPIC
+    click.get_current_context().exit(ask(**options, files=files, topic=topic))

@@ -17,6 +17,8 @@ from edgegw.control.client import Connection
 from edgegw.errors import EXIT_NO_DAEMON, EXIT_OK, EXIT_WARNINGS, EdgegwError
 
 _MB = 1_000_000
+# From here on the gateway saves (docs/link.md).
+_QUOTA_SHARE_WARN = 0.8
 
 
 @click.command("status", help="Each uplink: connection, receipts, certificates, bytes on the wire. Exit 10 where something is wrong.")
@@ -41,7 +43,13 @@ def status() -> None:
 
 
 def _is_wrong(uplink: dict[str, Any]) -> bool:
-    return not uplink["connected"] or bool(uplink["error"]) or any(found["step"] is not None for found in uplink.get("certificates", ()))
+    ends = any(found["step"] is not None for found in uplink.get("certificates", ()))
+    return not uplink["connected"] or bool(uplink["error"]) or ends or _is_near_quota(uplink) or bool(uplink.get("receipts_refused"))
+
+
+def _is_near_quota(uplink: dict[str, Any]) -> bool:
+    quota_mb = uplink.get("quota_mb_month", 0)
+    return bool(quota_mb) and uplink.get("bytes_month", 0) >= _QUOTA_SHARE_WARN * quota_mb * _MB
 
 
 def _plain_rows(uplinks: list[dict[str, Any]]) -> Iterator[tuple[object, ...]]:
@@ -80,16 +88,17 @@ def render(uplink: dict[str, Any], language: str) -> Iterator[str]:
 def _lines(uplink: dict[str, Any], language: str) -> Iterator[tuple[str, str, str]]:
     error = uplink["error"]
     yield say(language, "status.link"), "ok" if uplink["connected"] and not error else "warn", _link(uplink, language)
+    if uplink.get("receipts_refused"):
+        yield say(language, "lane.receipt"), "warn", say(language, "status.refused", uplink["receipts_refused"])
     for found in uplink.get("certificates", ()):
         text = say(language, "status.ends", found["subject"], found["expires"], found["days_left"])
         yield say(language, f"certificate.{found['which']}"), "ok" if found["step"] is None else "warn", text
     used, quota = uplink.get("bytes_month", 0) / _MB, uplink.get("quota_mb_month", 0)
     if quota:
-        yield (
-            say(language, "status.month"),
-            "warn" if used >= 0.8 * quota else "ok",
-            say(language, "status.month.of", f"{used:.1f}", quota, f"{100 * used / quota:.0f}"),
-        )
+        text = say(language, "status.month.of", f"{used:.1f}", quota, f"{100 * used / quota:.0f}")
+        if _is_near_quota(uplink):
+            text = say(language, "status.holds" if uplink.get("holds_telemetry") else "status.economy", text)
+        yield say(language, "status.month"), "warn" if _is_near_quota(uplink) else "ok", text
     else:
         yield say(language, "status.month"), "ok", say(language, "status.month.is", f"{used:.1f}")
 

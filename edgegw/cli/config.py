@@ -1,4 +1,4 @@
-"""`edgegw config check`: every mistake at once, and the load that each bus will have."""
+"""`edgegw config check`: every mistake at once, the load that each bus will have and the megabytes that each uplink will cost."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from edgegw.errors import lookup
 if TYPE_CHECKING:
     from edgegw.config.bus_load import Forecast
     from edgegw.config.load import Loaded
+    from edgegw.config.uplink_forecast import UplinkForecast
 
 # Under a wrapped finding the text goes on here, so that the places stay in a column of their own.
 _INDENT = 16
@@ -33,20 +34,24 @@ def command() -> None:
 @command.command("check", help="Find every mistake in FILE (default: the configuration). Exit 0 good, 10 warnings, 1 errors, 2 not readable as TOML.")
 @click.argument("file", required=False, metavar="[FILE]")
 def check(file: str | None) -> None:
-    from edgegw.config.check import forecasts, read
+    from edgegw.config.check import forecasts, read, traffic
 
     settings = current()
     loaded = read(Path(file or settings.config))
     language = screen_language(settings, loaded.config.gateway.language if loaded.config else "")
     buses = forecasts(loaded.config) if loaded.config else []
+    uplinks = traffic(loaded.config) if loaded.config else []
     rows = [(f.file, f.line, f.severity, f.id, f.text) for f in loaded.findings]
     result = Result(
         [dict(zip(("file", "line", "severity", "id", "text"), row, strict=True)) for row in rows],
         gateway=loaded.config.gateway.identity if loaded.config else "",
         exit_code=loaded.exit_code,
-        screen=lambda: _screen(list(render(loaded, language, settings)), _forecast_lines(buses, language)),
+        screen=lambda: _screen(list(render(loaded, language, settings)), [*_forecast_lines(buses, language), *_traffic_lines(uplinks, language)]),
         rows=lambda: rows,
-        more={"buses": [{**found._asdict(), "busy_share": round(found.busy_share, 3), "lateness_ms": round(found.lateness_ms)} for found in buses]},
+        more={
+            "buses": [{**found._asdict(), "busy_share": round(found.busy_share, 3), "lateness_ms": round(found.lateness_ms)} for found in buses],
+            "uplinks": [found._asdict() for found in uplinks],
+        },
     )
     finish(settings, "config-check", result)
 
@@ -82,6 +87,15 @@ def _forecast_lines(buses: list[Forecast], language: str) -> list[str]:
     rows = [
         [found.bus, str(found.devices), str(found.requests), f"{100 * found.busy_share:.0f} %", duration_ms(language, found.lateness_ms)] for found in shown
     ]
+    return table(heads, rows, right=frozenset({1, 2, 3, 4}), flexible=0, width=screen_width())
+
+
+def _traffic_lines(uplinks: list[UplinkForecast], language: str) -> list[str]:
+    """What each uplink will cost a SIM card in a month."""
+    if not uplinks:
+        return []
+    heads = [say(language, f"head.{name}") for name in ("uplink", "values_per_s", "mb_calm", "mb_busy", "mb_quota")]
+    rows = [[found.uplink, f"{found.values_per_s:.1f}", f"{found.mb_calm:.0f}", f"{found.mb_busy:.0f}", str(found.quota_mb or "-")] for found in uplinks]
     return table(heads, rows, right=frozenset({1, 2, 3, 4}), flexible=0, width=screen_width())
 
 

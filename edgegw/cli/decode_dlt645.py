@@ -87,6 +87,8 @@ def reason(language: str, told: Told) -> str:
         return ""
     if told.reason.id == "error":
         return say(language, "why.error", told.error.hex().upper(), error_text(language, told))
+    if told.reason.id == "unknown" and told.year == 2007:
+        return say(language, "why.unknown_family", *told.reason.words, _title(language, told))
     return say(language, f"why.{told.reason.id}", *told.reason.words)
 
 
@@ -197,7 +199,7 @@ def _data(language: str, told: Told, data: bytes) -> Iterator[_Piece]:
         return
     at = 4 if told.year == 2007 else 2
     if told.di:
-        title = _title(language, told.known) if told.known else ""
+        title = _title(language, told)
         yield _Piece(data[:at], say(language, "identifier.known", told.di, title) if title else say(language, "identifier", told.di), coded=True)
     else:
         at = 0
@@ -221,8 +223,13 @@ def _size(value: Value, left: int) -> int:
     return left if value.item.form.kind in ("text", "hex") and value.item.form.size > left else value.item.form.size
 
 
-def _title(language: str, known: Any) -> str:
-    return str(known.zh if language == "zh" else known.en)
+def _title(language: str, told: Told) -> str:
+    """What the identifier reads, or what it is about; nothing where nobody knows."""
+    from edgegw.drivers.dlt645_records import family
+
+    if told.known is not None:
+        return told.known.zh if language == "zh" else told.known.en
+    return family(told.di)[language == "zh"] if told.di and told.year == 2007 else ""
 
 
 def _value(language: str, told: Told, value: Value) -> str:

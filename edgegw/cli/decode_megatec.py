@@ -111,7 +111,9 @@ def screen(language: str, dialect: str, query: str, received: bytes, told: Decod
     yield say(language, "valid" if told.valid else "refused", shown_query, dialect)
     yield from wrap("  " + say(language, "sent", printable(received.decode("latin-1").rstrip("\r\n"), 2 * WIDTH) or "-"), 4, WIDTH)
     if not told.valid:
-        yield from wrap("  " + say(language, f"why.{told.kind}", told.text), 4, WIDTH)
+        # Who has only the reply writes it first.
+        why = "query_first" if told.kind == "unknown_command" and query.startswith(("(", "#")) else told.kind
+        yield from wrap("  " + say(language, f"why.{why}", told.text), 4, WIDTH)
         if told.other:
             yield "  " + say(language, "why.other", told.other)
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgegw.cli.cells import WIDTH, table, wrap
+from edgegw.cli.cells import WIDTH, cells, table, wrap
 from edgegw.cli.hex_bytes import hex_bytes
 from edgegw.cli.output import Result, finish, screen_language
 from edgegw.cli.settings import current
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 BYTES_MAX = 65_536
 _MBAP = 6
 _INDENT = 26
+# Of a text in the table of values.
+_TEXT_CELLS = 16
 _BYTES_A_LINE = 8
+# Functions whose request begins with an address and a number.
+_WITH_ADDRESS = (1, 2, 3, 4, 5, 6, 15, 16, 22, 23)
 
 
 @click.command("modbus", help="One request and its answer, read with a profile. HEX may hold spaces.")
@@ -55,9 +59,9 @@ def modbus_profile(name: str) -> Profile:
 
     profile = load_profile(name)
     if not isinstance(profile, Profile):
-        raise EdgegwError(
-            "E-USAGE", f"profile {name} is of the protocol {profile.profile.protocol}", f"edgegw decode {profile.profile.protocol} -h", EXIT_USAGE
-        )
+        protocol = profile.profile.protocol
+        remedy = "edgegw profiles try, or edgegw read, shows the registers of such a device" if protocol == "sunspec" else f"edgegw decode {protocol} -h"
+        raise EdgegwError("E-USAGE", f"profile {name} is of the protocol {protocol}", remedy, EXIT_USAGE)
     return profile
 
 
@@ -128,10 +132,13 @@ def screen(language: str, exchange: Exchange, request: bytes, reply: bytes, *, t
 
 def _whole(exchange: Exchange, reply: bytes, *, tcp: bool) -> bytes:
     """The answer itself where it stands behind noise or before another frame."""
+    from edgegw.drivers.exchange import own_frame
     from edgegw.drivers.modbus_codec import sealed
 
     asked = exchange.asked
-    if tcp or asked is None or not exchange.data:
+    if tcp and asked is not None:
+        return own_frame(asked, reply)
+    if asked is None or not exchange.data:
         return reply
     whole = sealed(bytes((asked.unit, asked.function, len(exchange.data))) + exchange.data)
     return whole if whole in reply else reply
@@ -166,12 +173,13 @@ def _body(language: str, body: bytes, *, question: bool) -> list[tuple[int, str]
     parts = [(1, say(language, "unit.id", body[0] if body else "?")), (1, say(language, "function.id", function, say_function(language, function)))]
     if function & 0x80 and len(body) == 3:
         return [*parts, (1, reason_of_exception(language, body[2]))]
-    if not question and function in (1, 2, 3, 4):
+    if not question and function in (1, 2, 3, 4, 23):
         said = body[2] if len(body) > 2 else 0
         return [*parts, (1, say(language, "length.bytes", said)), (max(0, len(body) - 3), say(language, "data"))]
-    if len(body) >= 6:
+    if len(body) >= 6 and function in _WITH_ADDRESS:
         address, number = int.from_bytes(body[2:4], "big"), int.from_bytes(body[4:6], "big")
-        parts += [(2, say(language, "address", address, f"{address:04X}")), (2, say(language, "written" if function in (5, 6) else "quantity", number))]
+        second = {5: "written", 6: "written", 22: "mask"}.get(function, "quantity")
+        parts += [(2, say(language, "address", address, f"{address:04X}")), (2, say(language, second, number))]
     rest = len(body) - sum(size for size, _ in parts)
     return [*parts, (rest, say(language, "data"))] if rest > 0 else parts
 
@@ -200,6 +208,8 @@ def _values(language: str, exchange: Exchange) -> Iterator[str]:
         yield "  " + title
         for line, shown in zip(lines, exchange.values, strict=True):
             yield "  " + line
+            if _is_long(shown):
+                yield from wrap("    " + str(shown.value), 4, WIDTH)
             yield from _bits(language, shown)
     elif not exchange.echo:
         yield "  " + say(language, "nothing")
@@ -208,8 +218,13 @@ def _values(language: str, exchange: Exchange) -> Iterator[str]:
         yield "  " + say(language, "rest", len(rest))
 
 
+def _is_long(shown: Shown) -> bool:
+    """A text that would push the other columns off the screen; it gets lines of its own."""
+    return isinstance(shown.value, str) and cells(shown.value) > _TEXT_CELLS
+
+
 def _row(language: str, shown: Shown) -> list[str]:
-    number = _number(shown)
+    number = ".." if _is_long(shown) else _number(shown)
     unit = "" if shown.point.unit == "1" else shown.point.unit
     return [
         str(shown.row.address),

@@ -17,9 +17,10 @@ from edgegw.cli.texts import say
 from edgegw.errors import EXIT_NO_ANSWER, EXIT_UNKNOWN, EXIT_USAGE, EdgegwError
 
 if TYPE_CHECKING:
+    from edgegw.bus.direct import Told
     from edgegw.config.model import Config, Device
     from edgegw.drivers.base import DevicePlan
-    from edgegw.model import Reading
+    from edgegw.model import Value
 
 
 def read_directly(settings: Settings, code: str, points: Sequence[str], said: str) -> tuple[dict[str, Any], str, str]:
@@ -41,9 +42,11 @@ def read_directly(settings: Settings, code: str, points: Sequence[str], said: st
     clock = Clock()
     clock.trust = read_clock_trust()
     started_s = time.monotonic()
-    readings = asyncio.run(_within(read_device(bus, plan, clock), settings.timeout_s, code))
+    told = asyncio.run(_within(read_device(bus, plan, clock), settings.timeout_s, code))
+    wiring = {f"input.{number}": contact for number, contact in device.input.items()}
+    inverted = frozenset(point for point, contact in wiring.items() if contact.contact == "nc")
     data = {
-        "values": [value for reading in readings for value in _values(reading) if not wanted or value["point"] in wanted],
+        "values": [value for one in told for value in _values(one, inverted) if not wanted or value["point"] in wanted],
         "device": {
             "code": code,
             "name": device.name,
@@ -90,31 +93,39 @@ def _wanted(plan: DevicePlan, code: str, points: Sequence[str]) -> frozenset[str
     return frozenset(points)
 
 
-async def _within(reading: Any, timeout_s: float, code: str) -> list[Reading]:
+async def _within(reading: Any, timeout_s: float, code: str) -> list[Told]:
     try:
         async with asyncio.timeout(timeout_s):
-            found: list[Reading] = await reading
+            found: list[Told] = await reading
             return found
     except TimeoutError as fault:
         raise EdgegwError("E-READ-SLOW", f"{code} was not read within {timeout_s:g} s", "--timeout 60", EXIT_NO_ANSWER) from fault
 
 
-def _values(reading: Reading) -> Iterator[dict[str, Any]]:
+def _values(told: Told, inverted: frozenset[str]) -> Iterator[dict[str, Any]]:
+    """`inverted`: inputs that are wired as normally closed. Raw is what the device said."""
+    reading = told.reading
+    origins: Sequence[Any] = told.located.origins if told.located else (None,) * len(reading.values)
     stamp = datetime.fromtimestamp(reading.read_at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    for position, (point, value) in enumerate(zip(reading.source.points, reading.values, strict=True)):
+    for position, (point, value, origin) in enumerate(zip(reading.source.points, reading.values, origins, strict=True)):
         yield {
             "device": reading.source.device,
             "point": point.name,
-            "value": scaled(value, point.decimals),
+            "value": scaled(_meant(value) if point.name in inverted else value, point.decimals),
             "unit": point.unit,
             "quality": reading.quality_of(position).word,
             "age_s": 0.0,
             "time": stamp,
             "time_trusted": reading.clock.word in ("synchronised", "corrected"),
-            "raw": None,
-            "address": None,
+            "raw": (origin.raw or None) if origin else None,
+            "address": origin.address if origin else None,
             "period_s": reading.source.period_ms / 1000,
         }
+
+
+def _meant(value: Value) -> Value:
+    """Of a normally closed contact, as the service turns it round (truth/contact.py)."""
+    return 1 - value if isinstance(value, int) and value in (0, 1) else value
 
 
 def scaled(value: Any, decimals: int) -> Any:

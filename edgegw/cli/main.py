@@ -23,6 +23,8 @@ BLOCKS: dict[str, dict[str, tuple[str, str]]] = {
     "Every day": {
         "status": ("edgegw.cli.status", "One screen: overall, clock, cloud, buffer, buses, alarms."),
         "read": ("edgegw.cli.read", "Values of a device, now or as last polled."),
+        "alarms": ("edgegw.cli.alarms", "Alarms: open, overdue, of the past; acknowledge, shelve, reset."),
+        "rules": ("edgegw.cli.rules", "The rules of the alarms: list, show, try over stored data."),
         "explain": ("edgegw.cli.explain", "Meaning and next step of a message id."),
     },
     "Commissioning": {
@@ -89,6 +91,8 @@ class _Main(click.Group):
 def _share_options(command: click.Command, typed: dict[str, Any]) -> dict[str, Any]:
     """Adds the global options to a command and its sub-commands. Where a command has an option of its own by that name, what was typed before it is returned as its default."""
     if isinstance(command, click.Group):
+        if command.invoke_without_command and all(parameter.name != "json" for parameter in command.params):
+            command.params.extend(global_options(hidden=True))
         return {name: found for name, child in command.commands.items() if (found := _share_options(child, typed))}
     own = {name: parameter for parameter in command.params for name in parameter.opts}
     defaults: dict[str, Any] = {}

@@ -16,25 +16,26 @@ from edgegw.cli.output import Result, finish, screen_language, screen_width
 from edgegw.cli.read import judge
 from edgegw.cli.settings import Settings
 from edgegw.cli.texts import say, say_word
-from edgegw.errors import EXIT_NO_ANSWER, EXIT_OK, EXIT_UNKNOWN, EdgegwError
+from edgegw.errors import EXIT_NO_ANSWER, EXIT_OK, EXIT_UNKNOWN, EXIT_USAGE, EdgegwError
 
 if TYPE_CHECKING:
-    from edgegw.config.model import Bus
-    from edgegw.drivers.base import DevicePlan, PlannedSource
+    from edgegw.bus.direct import Told
+    from edgegw.config.model import Bus, Config, Device
+    from edgegw.drivers.base import DevicePlan
     from edgegw.drivers.profile_base import ProfileBase
-    from edgegw.model import Answer, Reading
 
-# A block of registers as its source names it: function 3 or 4, first address.
-_BLOCK = re.compile(r"[34]:(\d+)\+")
 # The device has no code yet; this one stands in its readings.
 _CODE = "TRY"
+_ADDRESS = re.compile(r"[0-9]{0,12}")
 
 
 def run(settings: Settings, file: str, bus_name: str, unit: int, address: str) -> None:
     from edgegw.drivers.catalogue import load_profile
 
-    bus = _find_bus(settings, bus_name)
+    config = load_config(Path(settings.config))
+    bus = _find_bus(config, settings.config, bus_name)
     profile = load_profile(file)
+    _check(config, profile, _device(bus, profile, unit, address))
     language = screen_language(settings)
     click.echo(say(language, "direct", bus.path or f"{bus.host}:{bus.port}"), err=True)
     values = asyncio.run(_within(_try(bus, profile, unit, address), settings.timeout_s, file))
@@ -47,15 +48,31 @@ def run(settings: Settings, file: str, bus_name: str, unit: int, address: str) -
     finish(settings, "profiles-try", result)
 
 
-def _find_bus(settings: Settings, name: str) -> Bus:
-    config = load_config(Path(settings.config))
+def _find_bus(config: Config, file: str, name: str) -> Bus:
     found = next((bus for bus in config.bus if bus.name == name), None)
     if found is None:
         from edgegw.config.finding import did_you_mean
 
         hint = did_you_mean(name, [bus.name for bus in config.bus])
-        raise EdgegwError("E-CFG", f'{settings.config}: no bus has the name "{name}"{hint}', "edgegw config check", EXIT_UNKNOWN)
+        raise EdgegwError("E-CFG", f'{file}: no bus has the name "{name}"{hint}', "edgegw config check", EXIT_UNKNOWN)
     return found
+
+
+def _check(config: Config, profile: ProfileBase, device: Device) -> None:
+    """What `edgegw config check` would say of this device on this bus, before anything is sent. Raises EdgegwError with the first of it."""
+    from msgspec.structs import replace
+
+    from edgegw.config.device_check import check_devices
+    from edgegw.config.finding import ERROR
+    from edgegw.config.site import Site
+
+    if not _ADDRESS.fullmatch(device.address):
+        text = f'--address "{device.address}": the up to 12 digits on the nameplate of a DL/T 645 meter'
+        raise EdgegwError("E-CFG-VALUE", text, "edgegw profiles try -h", EXIT_USAGE)
+    site = Site.of(replace(config, device=[device]), {device.profile: profile})
+    for doubt in check_devices(site):
+        if doubt.severity == ERROR:
+            raise EdgegwError(doubt.id, doubt.text.removeprefix(f'device "{_CODE}": '), "edgegw profiles try -h", EXIT_USAGE)
 
 
 async def _within(trying: Any, timeout_s: float, file: str) -> list[dict[str, Any]]:
@@ -74,16 +91,16 @@ async def _try(bus: Bus, profile: ProfileBase, unit: int, address: str) -> list[
     from edgegw.drivers.profile import Profile
 
     device = _device(bus, profile, unit, address)
-    found = await _read(bus, profile, plan_device(device, profile, line_facts(bus), 1))
+    found = await _read(bus, plan_device(device, profile, line_facts(bus), 1))
     refused = {value["point"] for value in found if value["quality"] == "refused"}
     if not refused or not isinstance(profile, Profile):
         return found
     alone = plan_device(device, _alone(profile, refused), line_facts(bus), 1)
-    again = {value["point"]: value for value in await _read(bus, profile, alone)}
+    again = {value["point"]: value for value in await _read(bus, alone)}
     return [again.get(value["point"], value) for value in found]
 
 
-def _device(bus: Bus, profile: ProfileBase, unit: int, address: str) -> Any:
+def _device(bus: Bus, profile: ProfileBase, unit: int, address: str) -> Device:
     from edgegw.config.model import Device
 
     return Device(code=_CODE, bus=bus.name, unit=unit if profile.addressing == "unit" else 0, address=address, profile=profile.profile.name)
@@ -97,53 +114,25 @@ def _alone(profile: Any, refused: set[str]) -> Any:
     return replace(profile, profile=replace(profile.profile, one_item=True), point=rows)
 
 
-async def _read(bus: Bus, profile: ProfileBase, plan: DevicePlan) -> list[dict[str, Any]]:
-    from msgspec.structs import replace
-
+async def _read(bus: Bus, plan: DevicePlan) -> list[dict[str, Any]]:
     from edgegw.bus.direct import read_device
     from edgegw.clock import Clock
 
-    heard: dict[int, bytes] = {}
-    sources = tuple(replace(planned, decode=_listening(planned, heard)) for planned in plan.sources)
-    readings = await read_device(bus, replace(plan, sources=sources), Clock())
-    places = {planned.source.source_id: _places(profile, planned) for planned in plan.sources}
-    return [value for reading in readings for value in _values(reading, places.get(reading.source.source_id, {}), heard)]
+    return [value for told in await read_device(bus, plan, Clock()) for value in _values(told)]
 
 
-def _listening(planned: PlannedSource, heard: dict[int, bytes]) -> Any:
-    """The source's decoder, with a copy of what it decodes."""
-
-    def decode(answers: Sequence[Answer]) -> Any:
-        heard[planned.source.source_id] = b"".join(answer.data for answer in answers)
-        return planned.decode(answers)
-
-    return decode
-
-
-def _places(profile: ProfileBase, planned: PlannedSource) -> dict[str, tuple[int, slice]]:
-    """Of each point of a Modbus register block: its address, and its bytes in the answer."""
-    from edgegw.drivers.profile import Profile
-
-    block = _BLOCK.match(planned.block)
-    if not isinstance(profile, Profile) or block is None:
-        return {}
-    first, names = int(block[1]), {point.name for point in planned.source.points}
-    rows = [row for row in profile.point if row.point in names]
-    return {row.point: (row.address, slice(2 * (row.address - first), 2 * (row.address - first + row.count))) for row in rows}
-
-
-def _values(reading: Reading, places: dict[str, tuple[int, slice]], heard: dict[int, bytes]) -> Iterator[dict[str, Any]]:
-    data = heard.get(reading.source.source_id, b"")
-    for position, (point, value) in enumerate(zip(reading.source.points, reading.values, strict=True)):
-        address, part = places.get(point.name, (None, slice(None)))
+def _values(told: Told) -> Iterator[dict[str, Any]]:
+    reading = told.reading
+    origins: Sequence[Any] = told.located.origins if told.located else (None,) * len(reading.values)
+    for position, (point, value, origin) in enumerate(zip(reading.source.points, reading.values, origins, strict=True)):
         yield {
             "point": point.name,
             "value": scaled(value, point.decimals),
             "unit": point.unit,
             "quality": reading.quality_of(position).word,
             "group": reading.source.group,
-            "address": address,
-            "raw": data[part].hex(" ").upper() if data else None,
+            "address": origin.address if origin else None,
+            "raw": (origin.raw or None) if origin else None,
         }
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from edgegw.cli.cells import cut, table
+from edgegw.cli.cells import cells, cut, table, wrap
+from edgegw.cli.fault_texts import fault_texts
 from edgegw.cli.output import Result, complain, error_object, finish, paint, screen_language, screen_width
 from edgegw.cli.settings import Settings, current
 from edgegw.cli.texts import age, count, say, say_word
@@ -17,6 +18,8 @@ from edgegw.errors import EXIT_DEVICE_ERROR, EXIT_NO_ANSWER, EXIT_OK, EXIT_WARNI
 
 # Stale is age, shown and never stored: older than this many periods.
 STALE_PERIODS = 3
+# Of a text in the table; a longer one would push the other columns off the screen.
+TEXT_CELLS = 20
 
 
 @click.command("read", help="Values of a device. Without --fresh: as last polled. With --offline the line is opened directly.")
@@ -36,7 +39,7 @@ def command(code: str, points: tuple[str, ...], *, fresh: bool, raw: bool) -> No
         values,
         gateway=gateway,
         exit_code=fault.exit_code if fault else judge(values),
-        screen=lambda: render({**data, "values": values}, code, language, settings, raw=raw or _has_raw(values)),
+        screen=lambda: render({**data, "values": values}, code, language, settings, raw=raw or ((fresh or settings.offline) and _has_raw(values))),
         rows=lambda: ([v["device"], v["point"], v["value"], v["unit"], v["quality"], v["age_s"]] for v in values),
         more={**{key: data[key] for key in ("device", "requests", "milliseconds")}, "error": error_object(fault) if fault else None},
     )
@@ -118,6 +121,8 @@ def render(data: dict[str, Any], code: str, language: str, settings: Settings, *
     yield title
     for line, value in zip(lines, values, strict=True):
         yield paint(line, say_word(language, "quality", value["quality"]) if value["quality"] == "stale" else "", settings)
+        for text in _below(value, device["profile"], language):
+            yield from wrap(f"    {text}", 6, screen_width())
     if data["requests"]:
         requests = count(language, "read.request", "read.requests", data["requests"])
         yield say(language, "read.cost", requests, f"{data['milliseconds']:.0f}")
@@ -139,14 +144,23 @@ def _row(value: dict[str, Any], language: str) -> list[str]:
     return [value["point"], _shown(value["value"]), unit, say_word(language, "quality", value["quality"]), age(value["age_s"])]
 
 
+def _below(value: dict[str, Any], profile: str, language: str) -> list[str]:
+    """What stands under a value: the words of its faults, or a text that its column is too narrow for."""
+    shown = value["value"]
+    texts = fault_texts(language, profile, value["point"], shown)
+    return texts or ([shown] if isinstance(shown, str) and cells(shown) > TEXT_CELLS else [])
+
+
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, str) and cells(value) > TEXT_CELLS:
+        return ".."
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _has_raw(values: Sequence[dict[str, Any]]) -> bool:
-    """A fresh poll tells its registers, and then they are shown."""
+    """Whoever reads just now wants to compare: the registers are shown beside the values."""
     return any(value["raw"] is not None for value in values)
 
 

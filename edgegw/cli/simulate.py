@@ -8,6 +8,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -16,6 +17,8 @@ DAY_START_HOUR = 6.0
 DAY_SPEED = 60.0
 # The signal handler only sets an event; the main thread looks for it this often, so that a signal is taken even while it waits.
 LOOK_S = 0.5
+# Beside the names of the serial ports.
+CONTROL_NAME = "station.sock"
 
 
 @click.command(name="simulate")
@@ -31,12 +34,40 @@ LOOK_S = 0.5
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to which every answer is appended (JSON lines). Default: a file that is removed at the end.",
 )
-@click.option("--control", type=click.Path(path_type=Path, dir_okay=False), help="Control socket. Default: one that is removed at the end.")
-def command(station_file: Path | None, scenario: str | None, speed: float | None, journal: Path | None, control: Path | None) -> None:
+@click.option(
+    "--control",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Control socket. Default: station.sock in the station file's directory of links, else one that is removed at the end.",
+)
+@click.option("--tell", metavar="WORDS", help="To the station that runs already: 'fault device=M-IN kind=crc', as docs/simulator.md has them.")
+def command(**options: Any) -> None:
     """Run a simulated station on real ports.
 
     The first line is JSON: the buses with their ptys and TCP ports, the devices, the control socket and the journal.
     """
+    if options["tell"]:
+        _tell(options["station_file"], options["control"], options["tell"])
+    else:
+        _run(options["station_file"], options["scenario"], options["speed"], options["journal"], options["control"])
+
+
+def _tell(station_file: Path | None, control: Path | None, words: str) -> None:
+    """One command to a running station; its answer is printed. Raises EdgegwError when none answers or it refuses."""
+    from edgegw.errors import EXIT_CHECK_FAILED, EdgegwError
+    from edgegw.sim.station import load_station
+    from edgegw.sim.tell import parse_words, tell
+
+    links = load_station(station_file).links
+    path = control or (Path(links) / CONTROL_NAME if links else None)
+    if path is None:
+        raise click.UsageError("--tell needs --control, the socket that the station printed, or a station file with links.")
+    answer = tell(path, parse_words(words))
+    if not answer["ok"]:
+        raise EdgegwError("E-SIM-TELL", f"the station refuses: {answer['error']}", "the commands are in docs/simulator.md", EXIT_CHECK_FAILED)
+    click.echo(json.dumps(answer, ensure_ascii=False))
+
+
+def _run(station_file: Path | None, scenario: str | None, speed: float | None, journal: Path | None, control: Path | None) -> None:
     import msgspec
 
     from edgegw.cli.settings import current
@@ -49,6 +80,9 @@ def command(station_file: Path | None, scenario: str | None, speed: float | None
     if scenario == "day":
         station = msgspec.structs.replace(station, start_hour=DAY_START_HOUR)
         speed = speed or DAY_SPEED
+    if control is None and station.links:
+        control = Path(station.links) / CONTROL_NAME
+        control.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if journal is None or control is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgegw-simulate-")))

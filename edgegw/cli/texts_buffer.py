@@ -53,6 +53,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "export.progress": ("{} values", "{} 个值"),
     "export.done": ("{} values written to {}", "已导出 {} 个值到 {}"),
     "export.damaged": ("{} blocks could not be read: edgegw buffer verify", "{} 个块不可读：edgegw buffer verify"),
+    "parcel.done": ("{} values and {} events sealed into {} ({}).", "{} 个值、{} 条事件已加密写入 {}（{}）。"),
+    "parcel.next": (
+        "At the cloud: edgegw cloud receive --file FILE; then here: edgegw buffer import-receipt FILE.receipt",
+        "平台侧：edgegw cloud receive --file 文件；随后在本机：edgegw buffer import-receipt 文件.receipt",
+    ),
+    "parcel.taken": ("{} receipts taken: {} sequences are confirmed.", "已接收回执 {} 份：确认 {} 个序号。"),
     "recover.progress": ("{}: {} blocks, {} events, {} readings", "{}：{} 个块，{} 条事件，{} 条读数"),
     "recover.done": ("{}: {} readings and {} events read.", "{}：读出 {} 条读数、{} 条事件。"),
     "recover.stored": ("New in the store, to be delivered: {} readings, {} events.", "新存入待上传：{} 条读数、{} 条事件。"),

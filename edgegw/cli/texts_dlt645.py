@@ -104,6 +104,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "why.no_identifier": ("the data is too short for an identifier", "数据过短，没有数据标识"),
     "why.no_sequence": ("the number of the follow-up frame is missing", "缺少后续帧序号"),
     "why.unknown": ("identifier {} is not known", "未知数据标识 {}"),
+    "why.unknown_family": ("identifier {} is not known ({})", "未知数据标识 {}（{}）"),
     "why.not_whole": ("{} bytes of data do not fit identifier {}", "{} 字节数据与数据标识 {} 不符"),
     "why.size": ("{} bytes of data instead of {}", "数据为 {} 字节，应为 {} 字节"),
     "why.damage": ("{}: {}", "{}：{}"),

@@ -28,6 +28,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "why.crc": ("The check is wrong: {}. Noise, or not an inverter-charger.", "校验错误：{}。可能是线路干扰，或不是逆变一体机。"),
     "why.unknown_command": ("{}. `decode megatec` reads queries, no control commands.", "{}。此处只解析查询命令，不解析控制命令。"),
+    "why.query_first": (
+        "That is a reply. The query comes before it: edgegw decode megatec Q1 '(...'",
+        "这是应答。查询命令须写在前面：edgegw decode megatec Q1 '(...'",
+    ),
     "why.other": ("Try the command {}.", "可试命令 {}。"),
     "name.battery.charge.estimated": ("battery charge, estimated from its voltage", "由电压估算的电池电量"),
     "name.battery.voltage.total": ("voltage of the whole battery", "电池组总电压"),

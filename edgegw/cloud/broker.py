@@ -87,7 +87,7 @@ def make_client(address: BrokerAddress, client_id: str, files: TlsFiles, *, mqtt
     protocol = MQTTProtocolVersion.MQTTv5 if mqtt5 else MQTTProtocolVersion.MQTTv311
     clean = None if mqtt5 else False
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id, clean_session=clean, protocol=protocol, reconnect_on_failure=False, manual_ack=True)
-    client.connect_timeout = CONNECT_TIMEOUT_S
+    client.connect_timeout = CONNECT_TIMEOUT_S  # of name, TCP and TLS; the wait for CONNACK is the caller's
     client.on_socket_open = _on_socket_open
     if address.tls:
         client.tls_set_context(_tls_context(files))

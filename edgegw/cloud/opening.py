@@ -29,6 +29,7 @@ STREAMS_OF_TOPIC: Mapping[str, frozenset[int]] = {
     "h": frozenset({Stream.TELEMETRY, Stream.RECORD, Stream.THINNED}),
     "m": frozenset({0}),
 }
+_KINDS: Mapping[int, str] = {0: "m", Stream.EVENT: "e", Stream.ENERGY: "n", Stream.TELEMETRY: "t"}
 _INT64_MAX = 2**63 - 1
 # In the body of an event, which is text: counters of 64 bits without a sign too.
 _INTEGER_BITS_MAX = 64
@@ -82,10 +83,10 @@ class Keyring:
 
 
 def open_message(topic: str, payload: bytes, keyring: Keyring) -> Message:
-    """Proves and opens. Raises RefusedError."""
-    gateway, kind = _parse_topic(topic)
+    """Proves and opens. A topic that is not of our layout says nothing: gateway and kind are then those of the signed header. Raises RefusedError."""
     try:
         sealed = take_apart(payload)
+        gateway, kind = _parse_topic(topic) if topic.startswith("egw/") else (sealed.gateway, _kind_of(sealed.identity))
         _check_speaker(sealed, gateway, keyring)
         context = SCHEMA if kind == "m" else BATCH
         check_signature(sealed, context, keyring.signer(sealed.skid).verify)
@@ -95,6 +96,10 @@ def open_message(topic: str, payload: bytes, keyring: Keyring) -> Message:
     if sealed.identity.stream not in STREAMS_OF_TOPIC[kind] or (kind == "m") != (sealed.identity == NO_IDENTITY):
         raise RefusedError("topic", f"stream {sealed.identity.stream} on topic {kind}")
     return Message(gateway, kind, sealed.identity, packed)
+
+
+def _kind_of(identity: Identity) -> str:
+    return _KINDS.get(identity.stream, "h")
 
 
 def _parse_topic(topic: str) -> tuple[str, str]:

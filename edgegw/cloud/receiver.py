@@ -20,16 +20,17 @@ import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt import MQTTException
 from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edgegw.cloud.broker import BrokerAddress, describe, make_client, parse_broker, start
+from edgegw.cloud.debts import RECEIPT_TOPIC, Debts, receipts, topic_of
 from edgegw.cloud.intake import Intake, Taken
 from edgegw.cloud.opening import Keyring
 from edgegw.cloud.sink import Sink, SinkError, open_sink
 from edgegw.errors import EXIT_OK, EdgegwError
-from edgegw.intervals import IntervalSet
 from edgegw.model import Identity
-from edgegw.uplink.envelope import Receipt, key_id, sign_receipt
+from edgegw.uplink.envelope import key_id
 from edgegw.uplink.keys import load_cloud_keys
 
 logger = logging.getLogger("edgegw.cloud")
@@ -43,9 +44,10 @@ _SELECT_S = 0.1
 _RETRY_S = 1.0
 # A refused login or topic, or a sink that fails, stays so until a person acts.
 _REFUSED_RETRY_S = 10.0
-# 400 intervals are below 10 KiB in their widest form.
-_RECEIPT_INTERVALS_MAX = 400
+# A broker that takes the connection and says nothing.
+CONNACK_TIMEOUT_S = 20.0
 _TOPIC_KINDS = "enthm"
+_UNSUPPORTED_PROTOCOL = 0x84
 
 
 class ReceiverOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,10 @@ class ReceiverOptions(msgspec.Struct, frozen=True, kw_only=True):
     share: str = ""
     """Name of a shared subscription, where several receivers divide the work on one sink; each needs its own client_id."""
     client_id: str = ""
+    topic: str = ""
+    """A further topic filter, for gateways with topics of another layout."""
+    receipt_topic: str = RECEIPT_TOPIC
+    connack_timeout_s: float = CONNACK_TIMEOUT_S
 
 
 class Receiver:
@@ -76,14 +82,16 @@ class Receiver:
         self.intake = Intake(keyring, self._sink)
         self._client_id = options.client_id or f"egw-receiver-{key_id(self._keys.open.public_key().public_bytes_raw()).hex()}"
         self._inbox: list[paho.MQTTMessage] = []
-        self._due: dict[str, dict[tuple[int, int], IntervalSet]] = {}
-        """{gateway: {(epoch, stream): stored since its last receipt}}"""
+        self._debts = Debts()
         self._under_way: dict[int, tuple[str, tuple[Identity, ...]]] = {}
         """Receipts without PUBACK."""
         self._receipts_at_s = 0.0
-        self._urgent: set[str] = set()
         self._stopping = False
         self._mqtt5 = True
+        self._mqtt5_refused = False
+        self._answered = False
+        """The broker has answered our CONNECT."""
+        self._packet_bytes_max: int | None = None
         self._said = ""
         self._retry_s = _RETRY_S
         self.receipts = 0
@@ -103,6 +111,7 @@ class Receiver:
 
     def _one_connection(self) -> None:
         self._retry_s = _RETRY_S
+        self._answered = False
         client = make_client(self._address, self._client_id, self._options, mqtt5=self._mqtt5)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
@@ -124,6 +133,7 @@ class Receiver:
 
     def _pump(self, client: paho.Client) -> None:
         """Until the connection ends or `stop`."""
+        connack_by_s = time.monotonic() + self._options.connack_timeout_s
         while client.loop(GROUP_WAIT_S if self._inbox else _SELECT_S) == MQTTErrorCode.MQTT_ERR_SUCCESS:
             waiting = len(self._inbox)
             while waiting < GROUP_MAX and client.loop(GROUP_WAIT_S) == MQTTErrorCode.MQTT_ERR_SUCCESS and len(self._inbox) > waiting:
@@ -133,8 +143,15 @@ class Receiver:
             if self._stopping:
                 self._say_goodbye(client)
                 return
-        if not self._stopping:
+            if not self._answered and time.monotonic() > connack_by_s:
+                self._say(f"broker {self._address}: E-NET-TIMEOUT: no CONNACK in time")
+                client.disconnect()
+                return
+        if not self._stopping and self._answered:
             self._say(f"broker {self._address}: connection lost")
+        elif not self._stopping:
+            self._say(f"broker {self._address}: E-MQTT-HANGUP: closes before it answers our CONNECT")
+            self._mqtt5 = not self._mqtt5 and not self._mqtt5_refused
 
     def _say_goodbye(self, client: paho.Client) -> None:
         """What is committed is receipted now; what is not stays with broker and gateway."""
@@ -148,7 +165,7 @@ class Receiver:
         self._inbox.clear()
         for gateway, intervals in self._under_way.values():
             for interval in intervals:
-                self._owe(gateway, interval)
+                self._debts.owe(gateway, interval)
         self._under_way.clear()
 
     def _rest(self) -> None:
@@ -175,47 +192,45 @@ class Receiver:
         for message in group:
             client.ack(message.mid, message.qos)
         for item in taken:
-            self._owe(item.gateway, item.identity)
-        self._urgent |= _urgent(taken)
+            self._debts.owe(item.gateway, item.identity)
+        self._debts.urgent |= _urgent(taken)
 
     # -- receipts
-
-    def _owe(self, gateway: str, interval: Identity) -> None:
-        streams = self._due.setdefault(gateway, {})
-        streams.setdefault((interval.epoch, interval.stream), IntervalSet()).add(interval.first, interval.last)
 
     def _send_receipts(self, client: paho.Client) -> None:
         now_s = time.monotonic()
         all_due = now_s >= self._receipts_at_s
         if all_due:
             self._receipts_at_s = now_s + self._options.receipt_interval_s
-        for gateway in list(self._due) if all_due else [gateway for gateway in self._urgent if gateway in self._due]:
+        for gateway in self._debts.due(only_urgent=not all_due):
             self._send_receipt(client, gateway)
-        self._urgent.clear()
 
     def _send_receipt(self, client: paho.Client, gateway: str) -> None:
-        intervals = [Identity(*stream, *interval) for stream, stored in self._due.pop(gateway).items() for interval in stored]
-        for at in range(0, len(intervals), _RECEIPT_INTERVALS_MAX):
-            part = tuple(intervals[at : at + _RECEIPT_INTERVALS_MAX])
-            message = sign_receipt(Receipt(gateway, time.time_ns() // 1_000_000, part), self._keys.sign)
-            sent = client.publish(f"egw/1/{gateway}/d/ack", message, qos=1)
+        now_ms = time.time_ns() // 1_000_000
+        for message, part in receipts(gateway, self._debts.pay(gateway), now_ms, self._keys.sign, self._packet_bytes_max):
+            sent = client.publish(topic_of(self._options.receipt_topic, gateway), message, qos=1)
             self._under_way[sent.mid] = (gateway, part)
             self.receipts += 1
 
     # -- what paho tells, on this thread
 
-    def _on_connect(self, client: paho.Client, _userdata: object, _flags: object, code: ReasonCode, _properties: object) -> None:
+    def _on_connect(self, client: paho.Client, _userdata: object, _flags: object, code: ReasonCode, properties: Properties | None) -> None:
+        self._answered = True
         if code.is_failure:
-            self._mqtt5 = self._mqtt5 and code.value != 0x84
-            self._retry_s = _RETRY_S if code.value == 0x84 else _REFUSED_RETRY_S
+            self._mqtt5_refused = self._mqtt5_refused or code.value == _UNSUPPORTED_PROTOCOL
+            self._mqtt5 = self._mqtt5 and not self._mqtt5_refused
+            self._retry_s = _RETRY_S if code.value == _UNSUPPORTED_PROTOCOL else _REFUSED_RETRY_S
             self._say(f"broker {self._address} refuses the login: {code}")
             return
         prefix = f"$share/{self._options.share}/" if self._options.share else ""
-        client.subscribe([(f"{prefix}egw/1/+/+/+/{kind}", 1) for kind in _TOPIC_KINDS])
+        said = properties.json() if properties is not None else {}  # type: ignore[no-untyped-call]
+        self._packet_bytes_max = said.get("MaximumPacketSize")
+        filters = [*(f"egw/1/+/+/+/{kind}" for kind in _TOPIC_KINDS), *filter(None, (self._options.topic,))]
+        client.subscribe([(prefix + one, 1) for one in filters])
 
     def _on_subscribe(self, client: paho.Client, _userdata: object, _mid: int, codes: list[ReasonCode], _properties: object) -> None:
         if any(code.is_failure for code in codes):
-            self._say(f"E-MQTT-ACL: broker {self._address} denies egw/1/+/+/+/{_TOPIC_KINDS}")
+            self._say(f"E-MQTT-ACL: broker {self._address} denies our topics: {', '.join(str(code) for code in codes)}")
             self._retry_s = _REFUSED_RETRY_S
             client.disconnect()
             return
@@ -233,7 +248,7 @@ class Receiver:
         if code.is_failure:
             self._say(f"E-MQTT-ACL: broker {self._address} refuses receipts for {gateway}: {code}")
             for interval in intervals:
-                self._owe(gateway, interval)
+                self._debts.owe(gateway, interval)
 
 
 def _urgent(taken: list[Taken]) -> set[str]:
@@ -266,6 +281,8 @@ def main(  # noqa: PLR0913 - the command's options, one each
     receipt_interval_s: float = DEFAULT_RECEIPT_INTERVAL_S,
     share: str = "",
     client_id: str = "",
+    topic: str = "",
+    receipt_topic: str = RECEIPT_TOPIC,
     as_json: bool = False,
 ) -> int:
     """`edgegw cloud receive`. Says when it is ready; returns the exit code."""
@@ -279,6 +296,8 @@ def main(  # noqa: PLR0913 - the command's options, one each
         receipt_interval_s=receipt_interval_s,
         share=share,
         client_id=client_id,
+        topic=topic,
+        receipt_topic=receipt_topic,
     )
 
     def ready() -> None:

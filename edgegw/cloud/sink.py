@@ -11,6 +11,7 @@ import msgspec
 from edgegw.cloud.opening import EventRow, ReadingRow
 from edgegw.errors import EXIT_USAGE, EdgegwError
 from edgegw.intervals import IntervalSet
+from edgegw.model import Identity
 
 
 class SinkError(Exception):
@@ -57,6 +58,10 @@ class Sink(Protocol):
 
     def settled(self, gateway: str, epoch: str, stream: int) -> IntervalSet:
         """What is stored or declared lost. For reading only."""
+        ...
+
+    def holes(self, gateway: str) -> list[Identity]:
+        """What is not settled below the last sequence of each (epoch, stream) that is known."""
         ...
 
     def settle(self, gateway: str, epoch: str, stream: int, first: int, last: int) -> None: ...

@@ -19,9 +19,12 @@ from edgegw.cloud.opening import EventRow, ReadingRow
 from edgegw.cloud.sink import Arrival, Parked, SinkConflictError, SinkError
 from edgegw.errors import EXIT_STORE, EdgegwError
 from edgegw.intervals import IntervalSet
+from edgegw.model import Identity
 
 # Batches wait for a schema document that travels before them: more than a few mean a fault, and the gateway keeps what is not receipted.
 PARKED_MAX = 1000
+# One gateway without its schema document must not take the room of the others.
+PARKED_GATEWAY_MAX = 100
 # Evidence, not an archive: anyone who may publish can fill it.
 REFUSED_MAX = 10_000
 # (gateway, epoch, stream) whose intervals are held in memory; a gateway has three or four at a time.
@@ -93,6 +96,15 @@ class SqliteSink:
             known = self._settled[key] = IntervalSet(rows)
         return known
 
+    def holes(self, gateway: str) -> list[Identity]:
+        with _told():
+            streams = self._connection.execute("SELECT epoch, stream, max(last) FROM settled WHERE gateway = ? GROUP BY epoch, stream", (gateway,)).fetchall()
+        return [
+            Identity(int(epoch, 16), stream, first, last)
+            for epoch, stream, newest in streams
+            for first, last in self.settled(gateway, epoch, stream).missing(1, newest)
+        ]
+
     def settle(self, gateway: str, epoch: str, stream: int, first: int, last: int) -> None:
         swallowed, merged, _ = self.settled(gateway, epoch, stream).add(first, last)
         with _told():
@@ -141,8 +153,8 @@ class SqliteSink:
 
     def park(self, gateway: str, schema: bytes, topic: str, payload: bytes, received_at_ms: int) -> bool:
         with _told():
-            (count,) = self._connection.execute("SELECT count(*) FROM parked").fetchone()
-            if count >= PARKED_MAX:
+            count, own = self._connection.execute("SELECT count(*), coalesce(sum(gateway = ?), 0) FROM parked", (gateway,)).fetchone()
+            if count >= PARKED_MAX or own >= PARKED_GATEWAY_MAX:
                 return False
             row = (gateway, schema, topic, payload, received_at_ms)
             self._connection.execute("INSERT INTO parked(gateway, schema, topic, payload, received_at_ms) VALUES(?, ?, ?, ?, ?)", row)

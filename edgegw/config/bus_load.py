@@ -53,7 +53,7 @@ class Forecast(NamedTuple):
 def forecast(bus: Bus, devices: Sequence[tuple[Device, ProfileBase]]) -> Forecast:
     """Raises EdgegwError for a poll group that does not exist."""
     line = line_facts(bus)
-    plans = [plan for plan, number in _kinds(devices, line) for _ in range(number)]
+    plans = [plan for plan, number in kinds(devices, line) for _ in range(number)]
     requests = sum(len(source.questions or source.usual) for plan in plans for source in plan.sources)
     return Forecast(bus.name, len(devices), requests, busy_share(plans, line), lateness_ms(plans, line))
 
@@ -61,7 +61,7 @@ def forecast(bus: Bus, devices: Sequence[tuple[Device, ProfileBase]]) -> Forecas
 def judge_load(bus: Bus, devices: Sequence[tuple[Device, ProfileBase]]) -> tuple[Literal["error", "warning"], str] | None:
     """Severity and sentence for a bus that is too busy. Raises EdgegwError for a poll group that does not exist."""
     line = line_facts(bus)
-    costs = [cost for plan, number in _kinds(devices, line) for cost in _costs(plan, number, line)]
+    costs = [cost for plan, number in kinds(devices, line) for cost in _costs(plan, number, line)]
     share = _share(costs, 0)
     if share <= SHARE_WARNING:
         return None
@@ -78,7 +78,7 @@ def judge_load(bus: Bus, devices: Sequence[tuple[Device, ProfileBase]]) -> tuple
     return (ERROR if share > SHARE_ERROR else WARNING), text
 
 
-def _kinds(devices: Sequence[tuple[Device, ProfileBase]], line: LineFacts) -> Iterator[tuple[DevicePlan, int]]:
+def kinds(devices: Sequence[tuple[Device, ProfileBase]], line: LineFacts) -> Iterator[tuple[DevicePlan, int]]:
     """A plan for each kind of device, and how many there are of it."""
     first: dict[_Kind, tuple[Device, ProfileBase]] = {}
     numbers: Counter[_Kind] = Counter()

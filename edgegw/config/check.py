@@ -25,7 +25,8 @@ from edgegw.config.rule_check import check_rules
 from edgegw.config.salvage import Rest
 from edgegw.config.site import Doubt, Site
 from edgegw.config.truth_check import check_truth
-from edgegw.config.uplink_check import check_uplinks
+from edgegw.config.uplink_check import check_deadbands, check_uplinks
+from edgegw.config.uplink_forecast import UplinkForecast, forecast_uplinks, judge_quotas
 from edgegw.drivers.catalogue import available, load_profile
 from edgegw.drivers.profile_base import ProfileBase
 from edgegw.errors import EdgegwError
@@ -71,6 +72,11 @@ def forecasts(config: Config) -> list[Forecast]:
     return found
 
 
+def traffic(config: Config) -> list[UplinkForecast]:
+    """What each uplink will cost a SIM card: no finding, but good to know."""
+    return forecast_uplinks(_site(config))
+
+
 def _site(config: Config) -> Site:
     return Site.of(config, {name: profile for name in {device.profile for device in config.device} if (profile := _profile(name))})
 
@@ -85,6 +91,8 @@ def _doubts(config: Config, *, running: bool) -> list[Doubt]:
         *check_rules(site),
         *check_truth(site),
         *check_uplinks(config, running=running),
+        *check_deadbands(config),
+        *judge_quotas(site),
     ]
 
 

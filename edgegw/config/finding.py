@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
@@ -44,6 +43,8 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 @lru_cache(maxsize=256)
 def _nearest(word: str, choices: tuple[str, ...]) -> str:
     """Remembered: one wrong name usually stands at many devices."""
+    import difflib  # noqa: PLC0415 - only a mistake needs it
+
     by_lower = {choice.lower(): choice for choice in choices}
     near = difflib.get_close_matches(word, by_lower, n=1, cutoff=_NEAR)
     return by_lower[near[0]] if near else ""

@@ -5,6 +5,7 @@ Reading and checking is `load.py` (one file, all mistakes) and `check.py` (what 
 
 from __future__ import annotations
 
+from math import nan
 from typing import Annotated, Literal
 
 import msgspec
@@ -112,6 +113,10 @@ class Contact(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     fail_safe: Annotated[bool, Meta(description="An input that cannot be read for 3 s is told as lost.")] = False
     debounce_ms: Annotated[Milliseconds, Meta(description="A new value counts only after it was seen unchanged for this long.", ge=0)] = 0
     name: Annotated[str, Meta(description="Name of the input for people, in any language.", max_length=64)] = ""
+    role: Annotated[
+        Literal["", "smoke", "fire", "water", "intrusion", "door", "emergency_stop", "breaker_trip", "spd", "mains"],
+        Meta(description="What the contact tells: the shipped rule of that name watches it."),
+    ] = ""
 
 
 class Device(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -158,23 +163,63 @@ class Device(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return int(self.address) if self.address else self.unit
 
 
+class Alarms(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is judged beside the rules of this file."""
+
+    shipped_rules: Annotated[bool, Meta(description="The rules that every station has (edgegw rules list); a [[rule]] of the same name changes one.")] = True
+
+
+class Term(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A condition that must hold too."""
+
+    point: Annotated[str, Meta(description="Point that is looked at.")]
+    condition: Annotated[
+        Literal["high", "low", "equals", "word"],
+        Meta(description="high: value above limit; low: below; equals: value is limit; word: word stands in the text."),
+    ] = "equals"
+    limit: Annotated[float, Meta(description="Limit in the point's unit.")] = 1.0
+    word: Annotated[str, Meta(description='Of word: OB in "OB DISCHRG".', max_length=32)] = ""
+    device: Annotated[str, Meta(description="Device of the point; empty: the one that is judged.")] = ""
+    device_class: Annotated[str, Meta(description="Or: the only device of this class (a station has one UPS, one incoming meter).")] = ""
+
+
 class Rule(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One condition on a point of every device that it names."""
 
     name: Annotated[Name, Meta(description="Name of the rule, unique.")]
     condition: Annotated[
-        Literal["high", "low", "equals"],
-        Meta(description="high: value above limit; low: below; equals: value is limit (digital inputs, states)."),
+        Literal["high", "low", "equals", "not_equals", "bit", "rise", "fall", "deviation", "frozen", "missing", "word"],
+        Meta(
+            description="high: value above limit; low: below; equals, not_equals: value is limit or not (digital inputs, states); bit: that bit is set; "
+            "rise, fall: by more than limit within window_s; deviation: from reference by more than limit; frozen, missing: for limit seconds; "
+            "word: word stands in the text."
+        ),
     ]
-    point: Annotated[str, Meta(description="Point that is judged, as in the dictionary.")]
-    limit: Annotated[float, Meta(description="Limit in the point's unit.")]
+    point: Annotated[str, Meta(description="Point that is judged, as in the dictionary; * stands for any letters.")]
+    limit: Annotated[float, Meta(description="Limit in the point's unit; for bit the number of the bit, for frozen and missing seconds; word has none.")] = nan
+    word: Annotated[str, Meta(description='Of word: OB in "OB DISCHRG".', max_length=32)] = ""
+    role: Annotated[str, Meta(description="Judge inputs of this role alone (device.input); empty: whatever the point says.", max_length=32)] = ""
     device_class: Annotated[str, Meta(description="Judge every device of this class (meter, ups, inverter, sensor, input, ...); empty: any.")] = ""
     devices: Annotated[list[str], Meta(description="Judge only these devices; * stands for any letters.")] = []
     deadband: Annotated[float, Meta(description="The value must come back by this much before the alarm clears, in the point's unit.", ge=0)] = 0.0
     on_delay_s: Annotated[Seconds, Meta(description="The condition must hold this long before the alarm is raised.", ge=0)] = 0.0
     off_delay_s: Annotated[Seconds, Meta(description="The condition must be gone this long before the alarm clears.", ge=0)] = 0.0
+    window_s: Annotated[Seconds, Meta(description="Of rise and fall: within this time.", ge=0)] = 600.0
+    reference: Annotated[str, Meta(description="Of deviation: the point compared with, of the same device, or as CODE.point.")] = ""
+    when: Annotated[list[Term], Meta(description="Conditions that must all hold too: [{ point = ..., limit = 1 }].")] = []
+    episode: Annotated[
+        str, Meta(description="Rules of one name here share one alarm of a device: the most severe that holds gives its level and text.", max_length=32)
+    ] = ""
     level: Annotated[Level, Meta(description="Level of the alarm.")] = "minor"
+    latched: Annotated[bool, Meta(description="The alarm stays until it is reset, also when its condition has ended.")] = False
+    explains: Annotated[
+        list[str], Meta(description='Alarms that this one explains, as "class: rule": they are written down, but nobody is called for them ("pile: *").')
+    ] = []
+    alone: Annotated[bool, Meta(description="Told also when another alarm explains it.")] = False
+    safety: Annotated[bool, Meta(description="Fire, smoke, water, intrusion: never hidden below another alarm, shelved for an hour at most.")] = False
+    enabled: Annotated[bool, Meta(description="false switches a shipped rule of this name off.")] = True
     text: Annotated[str, Meta(description="What the alarm says to people.", max_length=128)] = ""
+    text_zh: Annotated[str, Meta(description="The same in Chinese.", max_length=128)] = ""
 
 
 class Computed(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -203,6 +248,16 @@ class Balance(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     parts_may_be_less: Annotated[bool, Meta(description="Only parts that are more than the whole are told: the whole has other loads too.")] = False
 
 
+class Deadband(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Readings that say nothing new are not stored and not sent; alarms and screens see every one."""
+
+    point: Annotated[str, Meta(description="Measured points with a band; * stands for any letters. Counters and energy never have one.", min_length=1)]
+    device: Annotated[str, Meta(description="Of these devices; * stands for any letters.")] = "*"
+    absolute: Annotated[float, Meta(description="A change of up to this much is nothing new, in the point's unit.", ge=0)] = 0.0
+    percent: Annotated[float, Meta(description="Or of up to this part of the last value that was stored.", ge=0, le=100)] = 0.0
+    heartbeat_s: Annotated[float, Meta(description="After this time a reading is stored all the same.", ge=1, le=3600)] = 60.0
+
+
 class Uplink(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One cloud."""
 
@@ -222,13 +277,49 @@ class Uplink(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     connect_timeout_s: Annotated[Seconds, Meta(description="Longest wait for TCP, TLS and CONNACK together.", ge=0.01)] = 20.0
     puback_timeout_s: Annotated[Seconds, Meta(description="A message without PUBACK for this long ends the connection.", ge=0.01)] = 20.0
     receipt_timeout_s: Annotated[Seconds, Meta(description="Without a receipt for this long after PUBACK a batch is sent again.", ge=0.01)] = 120.0
+    ack: Annotated[
+        Literal["receipt", "broker"],
+        Meta(
+            description="What counts as delivered. receipt: the cloud's signed word. broker: the broker's PUBACK, for a cloud without the receiver; "
+            "what the broker or anyone behind it then drops is lost to the cloud, unless it asks for it again while it is stored."
+        ),
+    ] = "receipt"
+    topic: Annotated[
+        str,
+        Meta(
+            description="Where batches go: {operator}, {station}, {gateway}, {client_id} are filled in; {kind} is e, n, t, h or m. "
+            "Without {kind} everything goes to one topic.",
+            min_length=1,
+            max_length=128,
+        ),
+    ] = "egw/1/{operator}/{station}/{gateway}/{kind}"
+    topic_status: Annotated[str, Meta(description="Status and will, in clear; empty: none.", max_length=128)] = "egw/1/{operator}/{station}/{gateway}/s"
+    topic_receipt: Annotated[str, Meta(description="Where receipts come from.", max_length=128)] = "egw/1/{operator}/{station}/{gateway}/d/ack"
+    topic_command: Annotated[str, Meta(description="Where signed commands come from; empty: none are taken.", max_length=128)] = (
+        "egw/1/{operator}/{station}/{gateway}/d/cmd"
+    )
+    pad_to_bytes: Annotated[
+        int, Meta(description="Sealed batches are lengthened to a multiple of this, so that their size tells less of what happens; 0: not.", ge=0, le=1024)
+    ] = 0
     points: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...],
         Meta(description="Only points of these names are sent (`energy.*`, `gun1.state`); empty: all. Events are always sent.", max_length=100),
     ] = ()
     quota_mb_month: Annotated[
-        int, Meta(description="Megabytes that the SIM card may carry in a month, both ways; told as an alarm at 80 and 100 %; 0: not counted against.", ge=0)
+        int,
+        Meta(
+            description="Megabytes that the SIM card may carry in a month, both ways. Alarms at 80 and 100 %; from 80 % on readings are collected over "
+            "window_idle_s whatever happens; 0: no limit.",
+            ge=0,
+        ),
     ] = 0
+    at_quota: Annotated[
+        Literal["send", "hold"],
+        Meta(
+            description="At 100 % of the quota. send: go on, the alarm tells. hold: only events, energy and records are sent, telemetry waits in the store "
+            "for the next month."
+        ),
+    ] = "send"
     backlog_batches_per_s: Annotated[float, Meta(description="Batches of backlog a second; 0: no limit.", ge=0)] = 2.0
     backlog_start_s_max: Annotated[
         Seconds, Meta(description="After an outage of more than 10 minutes the backlog starts after a random time up to this; 0: at once.", ge=0)
@@ -244,7 +335,9 @@ class Config(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     store: Store = Store()
     bus: list[Bus] = []
     device: list[Device] = []
+    alarms: Alarms = Alarms()
     rule: list[Rule] = []
     computed: list[Computed] = []
     balance: list[Balance] = []
+    deadband: list[Deadband] = []
     uplink: list[Uplink] = []

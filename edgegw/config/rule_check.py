@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from math import isnan
 
 from edgegw.config.finding import ERROR, WARNING, did_you_mean
 from edgegw.config.model import Computed, Device, Rule
@@ -18,10 +19,11 @@ def check_rules(site: Site) -> Iterator[Doubt]:
         codes.setdefault(device.code, []).append(device)
     for number, rule in enumerate(site.config.rule):
         path = ("rule", number)
-        if lookup(rule.point) is None:
+        yield from _whole(rule, path, points)
+        if "*" not in rule.point and lookup(rule.point) is None:
             yield Doubt(ERROR, "E-CFG-POINT", (*path, "point"), f'rule "{rule.name}": unknown point "{rule.point}"{_near(rule.point, points)}')
             continue
-        if any(_computes(rule, computed) for computed in site.config.computed):
+        if not rule.enabled or any(_computes(rule, computed) for computed in site.config.computed):
             continue
         missing = [pattern for pattern in rule.devices if not _named(pattern, codes)]
         for pattern in missing:
@@ -31,6 +33,18 @@ def check_rules(site: Site) -> Iterator[Doubt]:
             of_class = f' of class "{rule.device_class}"' if rule.device_class else ""
             text = f'rule "{rule.name}": none of its devices{of_class} has the point "{rule.point}"; the rule never acts'
             yield Doubt(WARNING, "W-CFG-RULE", (*path, "point"), text)
+
+
+def _whole(rule: Rule, path: tuple[str, int], points: dict[str, frozenset[str]]) -> Iterator[Doubt]:
+    """What a condition needs beside its name."""
+    needs = {"word": ("word", not rule.word), "deviation": ("reference", not rule.reference)}.get(rule.condition)
+    if needs and needs[1]:
+        yield Doubt(ERROR, "E-CFG-MISSING", (*path, "condition"), f'rule "{rule.name}": condition "{rule.condition}" needs "{needs[0]}"')
+    if isnan(rule.limit) and rule.condition != "word":
+        yield Doubt(ERROR, "E-CFG-MISSING", path, f'rule "{rule.name}": condition "{rule.condition}" needs "limit"')
+    for term in rule.when:
+        if lookup(term.point) is None:
+            yield Doubt(ERROR, "E-CFG-POINT", (*path, "when"), f'rule "{rule.name}": unknown point "{term.point}"{_near(term.point, points)}')
 
 
 def _computes(rule: Rule, computed: Computed) -> bool:
@@ -62,4 +76,6 @@ def _judged(rule: Rule, device: Device, site: Site, points: dict[str, frozenset[
     profile = site.profiles.get(device.profile)
     if profile is None:
         return True
-    return rule.point in points[device.profile] and rule.device_class in ("", profile.profile.device_class)
+    known = points[device.profile]
+    has_point = any(fnmatchcase(point, rule.point) for point in known) if "*" in rule.point else rule.point in known
+    return has_point and rule.device_class in ("", profile.profile.device_class)

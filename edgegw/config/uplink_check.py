@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from edgegw.config.site import Doubt
 _FILES = ("recipient_file", "ca_file", "cert_file", "cert_key_file", "password_file")
 _SECRET_FILES = ("cert_key_file", "password_file")
 _GROUP_OR_OTHERS = 0o077
+_PLACEHOLDERS = frozenset({"operator", "station", "gateway", "client_id"})
 
 
 def check_uplinks(config: Config, *, running: bool) -> Iterator[Doubt]:
@@ -25,6 +27,47 @@ def check_uplinks(config: Config, *, running: bool) -> Iterator[Doubt]:
             missing = "cert_key_file" if uplink.cert_file else "cert_file"
             yield Doubt(ERROR, "E-CFG-MISSING", path, f'uplink "{uplink.name}": a client certificate needs {missing} too')
         yield from _files(uplink, path, running=running)
+        yield from _topics(uplink, path)
+        if uplink.ack == "broker":
+            text = "what the broker or anyone behind it drops is lost to the cloud, unless it asks for it again while it is stored"
+            yield Doubt(WARNING, "W-CFG-ACK", (*path, "ack"), f'uplink "{uplink.name}": ack = "broker": {text}')
+
+
+def check_deadbands(config: Config) -> Iterator[Doubt]:
+    """A band that spares nothing, or that is meant for what is charged for."""
+    for number, table in enumerate(config.deadband):
+        path = ("deadband", number)
+        if not table.absolute and not table.percent:
+            yield Doubt(ERROR, "E-CFG-MISSING", path, f'deadband of "{table.point}": absolute or percent is missing')
+        if table.point.startswith("energy"):
+            yield Doubt(ERROR, "E-CFG-VALUE", (*path, "point"), f'deadband of "{table.point}": energy is never spared')
+
+
+def _topics(uplink: Uplink, path: tuple[str, int]) -> Iterator[Doubt]:
+    """Topics that a broker would refuse, or that would be somebody else's, are found here and not at the first message."""
+    topics = {key: getattr(uplink, key) for key in ("topic", "topic_status", "topic_receipt", "topic_command")}
+    if uplink.ack == "receipt" and not uplink.topic_receipt:
+        yield Doubt(ERROR, "E-CFG-TOPIC", (*path, "topic_receipt"), f'uplink "{uplink.name}": ack = "receipt" needs topic_receipt')
+    for key, template in topics.items():
+        wrong = _wrong_with(template, _PLACEHOLDERS | {"kind"} if key == "topic" else _PLACEHOLDERS) if template else ""
+        if wrong:
+            yield Doubt(ERROR, "E-CFG-TOPIC", (*path, key), f'uplink "{uplink.name}": {key}: {wrong}')
+    for key in ("topic_receipt", "topic_command"):
+        if topics[key] and topics[key] in {template for other, template in topics.items() if other != key}:
+            yield Doubt(ERROR, "E-CFG-TOPIC", (*path, key), f'uplink "{uplink.name}": {key}: another topic of this uplink is the same')
+
+
+def _wrong_with(template: str, placeholders: frozenset[str]) -> str:
+    """What a template has that no topic may have; empty when nothing."""
+    unknown = [name for name in re.findall(r"\{([^{}]*)\}", template) if name not in placeholders]
+    if unknown:
+        return f"{{{unknown[0]}}} is none of {', '.join(f'{{{name}}}' for name in sorted(placeholders))}"
+    rest = re.sub(r"\{[^{}]*\}", "", template)
+    if "{" in rest or "}" in rest:
+        return "a brace without its partner"
+    if "+" in rest or "#" in rest or not rest.isprintable():
+        return "+, # and control characters are for subscribers"
+    return ""
 
 
 def _broker(uplink: Uplink, path: tuple[str, int]) -> Iterator[Doubt]:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from edgegw import __version__
-from edgegw.control.protocol import DEADLINE_MS_MAX, REQUEST_BYTES_MAX, SCHEMA
+from edgegw.control.protocol import DEADLINE_MS_MAX, REQUEST_BYTES_MAX, SCHEMA, SIGNED_COMMANDS
 from edgegw.errors import EXIT_CHECK_FAILED, EXIT_HELD, EXIT_NO_ANSWER, EXIT_USAGE, EdgegwError
 
 # Technicians, the local page and scripts of one station; each more would cost a descriptor and a task.
@@ -155,6 +155,9 @@ class ControlServer:
         if not 1 <= request.deadline_ms <= DEADLINE_MS_MAX:
             return _refusal("E-CTL-REQUEST", f"deadline_ms must be from 1 to {DEADLINE_MS_MAX}", "", EXIT_USAGE)
         _log.debug("%s asked by pid %d uid %d", request.command, peer.pid, peer.uid)
+        if request.command in SIGNED_COMMANDS:
+            # Who asks is the kernel's word, whatever the request says.
+            request.args["peer_uid"] = peer.uid
         return await _run(handler, request)
 
 

@@ -7,6 +7,7 @@ answers to `decode`, which returns positional values and what is not good of the
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,6 +16,18 @@ from edgegw.model import Answer, Fault, Quality, Question, Source, Value
 
 Decode = Callable[[Sequence[Answer]], tuple[tuple[Value, ...], Mapping[int, Quality]]]
 """Pure: one answer for each question of the source to (values, quality), positional to the source's points."""
+
+
+class Origin(NamedTuple):
+    """Where a value stood, and what stood there (origins.py)."""
+
+    address: int | str
+    """As the profile has it."""
+    raw: str
+
+
+Locate = Callable[[Sequence[Answer]], Sequence[Origin | None]]
+"""Pure: the answers that `Decode` gets to where each value stood, positional to the source's points; None where it was not in them."""
 
 
 class LineFacts(msgspec.Struct, frozen=True):
@@ -40,6 +53,7 @@ class Part(msgspec.Struct, frozen=True):
     decode: Decode
     positions: tuple[int, int]
     """Of the source's points: the first, and the one behind the last."""
+    locate: Locate | None = None
 
 
 class Division(msgspec.Struct, frozen=True):
@@ -67,6 +81,8 @@ class PlannedSource(msgspec.Struct, frozen=True):
     """Pure: the pieces that the device refused to how the rest is asked; None where a question cannot be divided."""
     usual: tuple[Question, ...] = ()
     """What will be asked as far as can be foreseen, where `questions` are known from the introduction only: for the estimate of the line's load."""
+    locate: Locate | None = None
+    """For people who want to see the registers; never called while polling."""
 
 
 class Introduction(msgspec.Struct, frozen=True):

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import msgspec
 
-from edgegw.drivers import dlt645_profile, megatec_profile, sunspec_profile
-from edgegw.drivers import profile_check as modbus_profile
 from edgegw.drivers.profile_base import ProfileBase, refuse
 from edgegw.errors import EXIT_UNKNOWN, EdgegwError
 
+
+def _modbus(table: Mapping[str, object], file: str) -> ProfileBase:
+    from edgegw.drivers.profile_check import from_table  # noqa: PLC0415
+
+    return from_table(table, file)
+
+
+def _sunspec(table: Mapping[str, object], file: str) -> ProfileBase:
+    from edgegw.drivers.sunspec_profile import from_table  # noqa: PLC0415
+
+    return from_table(table, file)
+
+
+def _megatec(table: Mapping[str, object], file: str) -> ProfileBase:
+    from edgegw.drivers.megatec_profile import from_table  # noqa: PLC0415
+
+    return from_table(table, file)
+
+
+def _dlt645(table: Mapping[str, object], file: str) -> ProfileBase:
+    from edgegw.drivers.dlt645_profile import from_table  # noqa: PLC0415
+
+    return from_table(table, file)
+
+
+# A protocol is loaded with the first profile of it: memory holds its code for years.
 _READERS: dict[str, Callable[[Mapping[str, object], str], ProfileBase]] = {
-    "dlt645": dlt645_profile.from_table,
-    "megatec": megatec_profile.from_table,
-    "modbus": modbus_profile.from_table,
-    "sunspec": sunspec_profile.from_table,
+    "dlt645": _dlt645,
+    "megatec": _megatec,
+    "modbus": _modbus,
+    "sunspec": _sunspec,
 }
 
 
@@ -41,6 +62,8 @@ def load_profile(name: str) -> ProfileBase:
     if name.endswith(".toml"):
         return _load_file(Path(name))
     if name not in available():
+        import difflib  # noqa: PLC0415 - only a mistake needs it
+
         near = difflib.get_close_matches(name, available(), n=1)
         hint = f'did you mean "{near[0]}"?' if near else "edgegw profiles list"
         raise EdgegwError("E-PROFILE-UNKNOWN", f'unknown profile "{name}"', hint, EXIT_UNKNOWN)
@@ -76,5 +99,5 @@ def parse_profile(text: str, file: str) -> ProfileBase:
         raise refuse("E-PROFILE-KEY", file, str(fault), "docs/profiles.md names the keys") from fault
 
 
-def _directory() -> Traversable:
-    return files("edgegw.drivers").joinpath("profiles")
+def _directory() -> Path:
+    return Path(__file__).with_name("profiles")

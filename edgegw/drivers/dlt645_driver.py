@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from edgegw.config.model import Device
 from edgegw.drivers import holes as holes_of
-from edgegw.drivers.base import DevicePlan, Division, Introduction, LineFacts, Part, Pieces, PlannedSource
+from edgegw.drivers.base import DevicePlan, Division, Introduction, LineFacts, Origin, Part, Pieces, PlannedSource
 from edgegw.drivers.dlt645_codec import Meter, joined, read_question
 from edgegw.drivers.dlt645_format import DamagedError, Format, decode
 from edgegw.drivers.dlt645_items import Known, find
@@ -131,6 +131,7 @@ def _planned(device: Device, profile: DltProfile, layout: _Layout, meter: Meter,
         f"{layout.di}:{','.join(str(row.item) for row in layout.rows)}",
         pieces,
         partial(_divide, layout, meter) if layout.known.members and pieces > 1 else None,
+        locate=partial(origins, layout.rows, layout.fields),
     )
 
 
@@ -165,7 +166,8 @@ def _divide(layout: _Layout, meter: Meter, refused: frozenset[Pieces]) -> Divisi
         single = find(di, meter.year)
         assert single is not None, di
         fields = tuple(field._replace(offset=0) for field in layout.fields[first:end])
-        parts.append(Part((piece, piece + 1), read_question(meter, di, form.size), partial(decode_value, fields, single), (first, end)))
+        locate = partial(origins, layout.rows[first:end], fields)
+        parts.append(Part((piece, piece + 1), read_question(meter, di, form.size), partial(decode_value, fields, single), (first, end), locate))
     return Division(tuple(parts), tuple(gone), holes_of.worth_keeping(refused))
 
 
@@ -213,9 +215,20 @@ def decode_value(fields: Sequence[Field], known: Known, answers: Sequence[Answer
     return tuple(values), quality
 
 
+def origins(rows: Sequence[ItemRow], fields: Sequence[Field], answers: Sequence[Answer]) -> tuple[Origin, ...]:
+    """Identifier and place in the block, as the profile has them, and the bytes, most significant first."""
+    data, _ = joined(answers)
+    return tuple(
+        Origin(row.di if not row.item else f"{row.di}/{row.item}", _raw(field, data)[::-1].hex().upper()) for row, field in zip(rows, fields, strict=True)
+    )
+
+
+def _raw(field: Field, data: bytes) -> bytes:
+    return data[field.offset : field.offset + (len(data) if field.form.kind == "text" else field.form.size)]
+
+
 def _value(field: Field, data: bytes) -> tuple[Value, Quality]:
-    size = len(data) if field.form.kind == "text" else field.form.size
-    raw = data[field.offset : field.offset + size]
+    raw = _raw(field, data)
     if not raw:
         return None, Quality.NOT_FITTED
     try:

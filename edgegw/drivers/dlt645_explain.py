@@ -24,6 +24,7 @@ from edgegw.drivers import dlt645_codec as codec
 from edgegw.drivers.dlt645_codec import MORE, REFUSED, REPLY, Frame
 from edgegw.drivers.dlt645_format import DamagedError, Format, decode, parse_formats
 from edgegw.drivers.dlt645_items import Item, Known, Value, find, read_values
+from edgegw.drivers.dlt645_records import read_record
 
 # Functions that only the edition of 1997 has; from 11H on they are the other one's, 03H and 08H both have.
 _FUNCTIONS_1997 = frozenset({0x01, 0x02, 0x04, 0x0A, 0x0C, 0x0F, 0x10})
@@ -210,7 +211,10 @@ def _read_reply(told: Told, data: bytes, parts: dict[tuple[str, str], _Open]) ->
     before = parts.pop((told.frame.address, di), None) if follows else _Open(0, b"")
     more = bool(told.frame.control & MORE)
     if known is None:
-        return told._replace(values=_unknown(data), reason=Reason("unknown", (di,)))
+        start = before.rest if before is not None else b""
+        if more:
+            parts[told.frame.address, di] = _Open(0, start + data)
+        return _record(told, start, data)
     if before is None:
         known, before = _somewhere(known, told.sequence), _Open(0, b"")
     decoded = read_values(known, before.rest + data, start=before.items, whole=not more)
@@ -223,6 +227,16 @@ def _read_reply(told: Told, data: bytes, parts: dict[tuple[str, str], _Open]) ->
     elif damaged := next((value for value in values if value.damage), None):
         reason = Reason("damage", (damaged.item.name, damaged.damage))
     return told._replace(known=known, values=values, reason=reason)
+
+
+def _record(told: Told, start: bytes, data: bytes) -> Told:
+    """An identifier that no table reads: a record of many values, told where it ends, or at least what it is about. `start`: of the frames before."""
+    di = told.di or ""
+    found = read_record(di, start + data) if told.year == 2007 else ()
+    if values := tuple(value._replace(offset=value.offset - len(start)) for value in found):
+        damaged = next((value for value in values if value.damage), None)
+        return told._replace(values=values, reason=Reason("damage", (damaged.item.name, damaged.damage)) if damaged else None)
+    return told._replace(values=_unknown(data), reason=Reason("unknown", (di,)))
 
 
 def _unknown(data: bytes) -> tuple[Value, ...]:

@@ -26,6 +26,8 @@ TARIFF_MAX = 63
 SETTLEMENTS_MAX = 12
 HARMONIC_MAX = 21
 RECORDS_MAX = 10
+# Hourly freezes; a meter keeps 62 daily ones.
+FREEZES_MAX = 254
 # Identifiers that are looked up again and again: those of the profiles.
 KNOWN_KEPT = 1024
 _PHASES = ("a", "b", "c")
@@ -283,7 +285,7 @@ def _row_harmonic(kind: str, phase: int, order: int) -> Row | None:
 def _row_freeze(di: str) -> Row | None:
     di, _, place = di.partition(":")
     freeze, kind, ago = _table(2007)["freeze"].get(di[2:4]), di[4:6], int(di[6:8], 16)
-    if freeze is None or not ago or not (kind == "00" or place):
+    if freeze is None or not 1 <= ago <= FREEZES_MAX or not (kind == "00" or place):
         return None
     row = _frozen(kind, int(place or 0))
     if row is None:

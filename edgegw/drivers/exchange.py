@@ -2,7 +2,8 @@
 
 RTU     unit, function, first address (2), count (2), CRC (2)                    the answer: unit, function, bytes that follow, data, CRC
 TCP     transaction (2), protocol 0 (2), length (2), unit, function, ...         the same without CRC
-writes  functions 5, 6, 15, 16: the answer repeats what was written, or where and how much (Modbus V1.1b3, 6.5, 6.6, 6.11, 6.12)
+writes  functions 5, 6, 15, 16, 22: the answer repeats what was written, or where and how much (Modbus V1.1b3, 6.5, 6.6, 6.11, 6.12, 6.16)
+both    function 23: read address (2) and count (2), then as 16; the answer is that to function 3 (6.17)
 
 An answer counts here exactly when it counts on the line: reads are proven by the same code.
 """
@@ -14,12 +15,17 @@ from typing import NamedTuple
 
 from edgegw.drivers.decode import compile_block
 from edgegw.drivers.modbus_codec import crc, data_size, rtu_question
+from edgegw.drivers.origins import raw_of
 from edgegw.drivers.profile import BITS_MAX, REGISTERS_MAX, PointRow, Profile
 from edgegw.model import Answer, Point, Quality, Value
 
 READS = (1, 2, 3, 4)
 SINGLE_WRITES = (5, 6)
 BLOCK_WRITES = (15, 16)
+MASK_WRITE, READ_AND_WRITE = 22, 23
+# Bytes of their requests, without what is written.
+_MASK_WRITE_SIZE, _READ_AND_WRITE_SIZE = 8, 11
+_WRITTEN_MAX = 121
 # A write of one coil says on as FF00H; boards of LC-Tech want 0100H.
 _COIL_ON = frozenset({0xFF00, 0x0100})
 _MBAP = 6
@@ -42,10 +48,15 @@ class Asked(NamedTuple):
     quantity: int
     """Registers or bits; of a single write 1."""
     written: int
-    """What a single write writes; 0 else."""
+    """What a single write writes."""
     transaction: int
     body: bytes
     """Unit, function and the rest, without what goes round them."""
+
+    @property
+    def reads(self) -> int:
+        """The function that reads what this one brings; 0 where it brings nothing."""
+        return 3 if self.function == READ_AND_WRITE else self.function if self.function in READS else 0
 
 
 class Shown(NamedTuple):
@@ -78,7 +89,7 @@ def explain(profile: Profile, request: bytes, reply: bytes, *, tcp: bool) -> Exc
     data = _prove_tcp(asked, reply) if tcp else _prove_rtu(asked, reply)
     if isinstance(data, Reason):
         return Exchange(asked, data, b"", echo=False, values=())
-    if asked.function in READS:
+    if asked.reads:
         return Exchange(asked, None, data, echo=False, values=tuple(_values(profile, asked, data)))
     return Exchange(asked, None, b"", echo=True, values=tuple(_written(profile, asked)))
 
@@ -94,15 +105,29 @@ def _read_request(request: bytes, *, tcp: bool) -> Asked | Reason:
         return Reason("request_short", (len(body),))
     function, address, number = body[1], int.from_bytes(body[2:4], "big"), int.from_bytes(body[4:6], "big")
     transaction = int.from_bytes(request[:2], "big") if tcp else 0
-    if function in SINGLE_WRITES and len(body) == 6:
-        return Asked(body[0], function, address, 1, number, transaction, body)
-    limit = BITS_MAX if function in (1, 2, 15) else REGISTERS_MAX
-    if function not in (*READS, *BLOCK_WRITES):
+    if function in (*SINGLE_WRITES, MASK_WRITE):
+        whole = len(body) == (_MASK_WRITE_SIZE if function == MASK_WRITE else 6)
+        return Asked(body[0], function, address, 1, number, transaction, body) if whole else Reason("request_form")
+    if function not in (*READS, *BLOCK_WRITES, READ_AND_WRITE):
         return Reason("request_function", (function,))
-    size = 6 if function in READS else 7 + (body[6] if len(body) > 6 else 0)
-    if len(body) != size or not 1 <= number <= limit or address + number > 65536:
+    limit = BITS_MAX if function in (1, 2, 15) else REGISTERS_MAX
+    if len(body) != _request_size(body) or not 1 <= number <= limit or address + number > 65536:
         return Reason("request_form")
     return Asked(body[0], function, address, number, 0, transaction, body)
+
+
+def _request_size(body: bytes) -> int:
+    """Bytes that a read or a write of several must have; 0 where it says two things."""
+    function = body[1]
+    if function in READS:
+        return 6
+    head = _READ_AND_WRITE_SIZE if function == READ_AND_WRITE else 7
+    if len(body) < head:
+        return 0
+    count, size = int.from_bytes(body[head - 3 : head - 1], "big"), body[head - 1]
+    if size != data_size(1 if function == 15 else 3, count) or (function == READ_AND_WRITE and count > _WRITTEN_MAX):
+        return 0
+    return head + size
 
 
 def _unwrapped(frame: bytes, *, tcp: bool) -> bytes | Reason:
@@ -124,7 +149,20 @@ def _unwrapped(frame: bytes, *, tcp: bool) -> bytes | Reason:
 # -- the proof
 
 
+def own_frame(asked: Asked, reply: bytes) -> bytes:
+    """Of several frames of Modbus TCP in a row, the one that bears the transaction of the request; else all that came."""
+    at = 0
+    while len(reply) - at > _MBAP and reply[at + 2 : at + 4] == b"\0\0":
+        end = at + _MBAP + int.from_bytes(reply[at + 4 : at + 6], "big")
+        alone = end == len(reply) or reply[end + 2 : end + 4] == b"\0\0"  # Else the header of the frame is wrong, not the next one cut.
+        if int.from_bytes(reply[at : at + 2], "big") == asked.transaction and end <= len(reply) and alone:
+            return reply[at:end]
+        at = end
+    return reply
+
+
 def _prove_tcp(asked: Asked, reply: bytes) -> bytes | Reason:
+    reply = own_frame(asked, reply)
     body = _unwrapped(reply, tcp=True)
     if isinstance(body, Reason):
         return body
@@ -160,9 +198,10 @@ def _prove_body(asked: Asked, body: bytes) -> bytes | Reason:
         return Reason("exception", (body[2],)) if len(body) == 3 else Reason("form")
     if function != asked.function:
         return Reason("function", (function, asked.function))
-    if function not in READS:
-        return body[2:] if body == asked.body[:6] else Reason("repeats")
-    size = data_size(function, asked.quantity)
+    if not asked.reads:
+        repeated = asked.body if function == MASK_WRITE else asked.body[:6]
+        return body[2:] if body == repeated else Reason("repeats")
+    size = data_size(asked.reads, asked.quantity)
     if len(body) < 3 or body[2] != size:
         return Reason("bytes", (body[2] if len(body) > 2 else 0, size))
     return body[3:] if len(body) == 3 + size else Reason("cut", (len(body), 3 + size))
@@ -178,7 +217,7 @@ def _values(profile: Profile, asked: Asked, data: bytes) -> Iterator[Shown]:
         return
     values, quality = compile_block(profile, rows, asked.address, asked.quantity)([Answer(data, 0)])
     for position, (row, value) in enumerate(zip(rows, values, strict=True)):
-        yield Shown(row, profile.row_point(row), value, quality.get(position, Quality.GOOD), raw_of(row, asked, data))
+        yield Shown(row, profile.row_point(row), value, quality.get(position, Quality.GOOD), raw_of(row, asked.address, data))
 
 
 def _inside(profile: Profile, asked: Asked) -> Iterator[PointRow]:
@@ -186,17 +225,9 @@ def _inside(profile: Profile, asked: Asked) -> Iterator[PointRow]:
     seen: set[str] = set()
     for row in sorted(profile.point, key=lambda row: row.span) + sorted(profile.also, key=lambda row: row.span):
         first, last = row.span
-        if row.function == asked.function and asked.address <= first and last < asked.address + asked.quantity and row.point not in seen:
+        if row.function == asked.reads and asked.address <= first and last < asked.address + asked.quantity and row.point not in seen:
             seen.add(row.point)
             yield row
-
-
-def raw_of(row: PointRow, asked: Asked, data: bytes) -> bytes:
-    """The registers of the value itself; of a bit a byte, 0 or 1."""
-    offset = row.address - asked.address
-    if row.coil:
-        return bytes((data[offset // 8] >> offset % 8 & 1,))
-    return data[2 * offset : 2 * (offset + row.count)]
 
 
 def _written(profile: Profile, asked: Asked) -> Iterator[Shown]:
@@ -213,7 +244,7 @@ def _written(profile: Profile, asked: Asked) -> Iterator[Shown]:
 def uncovered(exchange: Exchange) -> list[tuple[int, bytes]]:
     """(address, register) of what the answer holds beside the points."""
     asked = exchange.asked
-    if asked is None or asked.function not in (3, 4):
+    if asked is None or asked.reads not in (3, 4):
         return []
     covered = {address for shown in exchange.values for address in _addresses(shown.row)}
     places: Sequence[int] = range(asked.quantity if exchange.data else 0)

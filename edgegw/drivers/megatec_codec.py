@@ -31,6 +31,8 @@ CR = b"\r"
 # The longest answer (Q2) has 118 characters; a line of four times that is no answer.
 LINE_MAX = 512
 NOT_SUPPORTED = frozenset({"(NAK", "NAK", "N", "#NAK"})
+# `(NAK` with the two bytes of its check, from an inverter-charger that is asked in another dialect.
+NAK_CHECKED = 6
 # Says yes to a control command; no query is answered so.
 ACCEPTED = frozenset({"(ACK", "ACK", "OK", "#ACK"})
 # Around a line: NUL from a USB bridge or a UPS that is off, LF from a terminal program.
@@ -141,7 +143,8 @@ def unframe(dialect: str, line: bytes, *, checked: bool = False) -> bytes:
 def _judge(dialect: str, command: str, body: bytes, wanted: Reply) -> None:
     """Raises Mismatch unless the body answers the command."""
     text = body.decode("latin-1")
-    if text.upper() in NOT_SUPPORTED:
+    checked_refusal = dialect != AXPERT and text.startswith("(NAK") and len(text) == NAK_CHECKED
+    if text.upper() in NOT_SUPPORTED or checked_refusal:
         raise Mismatch("not_supported", f'the UPS says {text}: it does not know "{canonical(command)}"')
     if text.casefold() == canonical(command).casefold():
         raise Mismatch("not_supported", f'the UPS sends "{text}" back: it does not know the command')

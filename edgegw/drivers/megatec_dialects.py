@@ -112,6 +112,8 @@ def _flags(found: re.Match[str]) -> Values:
     return {**values, "ups.beeper.status": "enabled" if "a" in found[1] else "disabled"} if "a" in found[1] + found[2] else values
 
 
+# 32 and 36 bits are usual; 64 are those of QWS. What the device does not tell is a dash (nutdrv_qx_voltronic-axpert.c).
+_INVERTER_BITS = "[01-]{25,63}|[01-]{65,160}"
 _Q1 = q1("input.frequency")
 _COMMON: dict[str, Reply] = {
     "Q1": _Q1,
@@ -153,7 +155,7 @@ _COMMON: dict[str, Reply] = {
     **_outlet("3"),
     **_outlet("4"),
     "QPIGS": QPIGS,
-    "QPIWS": word(r"\(([01]{32,40})", inverter_warnings, "qpiws", 33),
+    "QPIWS": word(rf"\((?=-*[01])({_INVERTER_BITS})", inverter_warnings, "qpiws", 33),
     "QPIRI": table(
         "input.voltage.nominal:5d input.current.nominal:4d output.voltage.nominal:5d output.frequency.nominal:4d output.current.nominal:4d"
         " output.power.nominal:4i output.realpower.nominal:4i battery.voltage.nominal:4d battery.voltage.recharge:4d battery.voltage.under:4d"

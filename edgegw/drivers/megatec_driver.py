@@ -17,7 +17,7 @@ from functools import partial
 from typing import NamedTuple
 
 from edgegw.config.model import Device
-from edgegw.drivers.base import DevicePlan, Introduction, LineFacts, PlannedSource
+from edgegw.drivers.base import DevicePlan, Introduction, LineFacts, Origin, PlannedSource
 from edgegw.drivers.megatec_dialects import canonical, reply_of
 from edgegw.drivers.megatec_fields import Mismatch, Options, Plain, Values
 from edgegw.drivers.megatec_profile import CommandRow, MegatecProfile
@@ -95,7 +95,8 @@ def _source(whole: _Whole, layout: _Layout, source_id: int, options: Options) ->
     points = tuple(whole.profile.row_point(row) for row in layout.rows)
     source = Source(source_id, device.code, layout.title, max(1, round(period_s * 1000)), points, head.device_class, group.lane)
     read = partial(decode_source, head.dialect, layout.command, layout.rows, points, options)
-    return PlannedSource(source, (whole.questions[layout.command],), read, group.urgent, f"{head.dialect}:{layout.command}")
+    locate = partial(origins, layout.command, layout.rows)
+    return PlannedSource(source, (whole.questions[layout.command],), read, group.urgent, f"{head.dialect}:{layout.command}", locate=locate)
 
 
 # -- decoding
@@ -117,6 +118,12 @@ def decode_source(  # noqa: PLR0913, PLR0917 - bound once for each source
         if mark is not Quality.GOOD:
             quality[position] = mark
     return tuple(found), quality
+
+
+def origins(command: str, rows: Sequence[CommandRow], answers: Sequence[Answer]) -> tuple[Origin, ...]:
+    """Command and name of the field; what stood there is the reply as a whole, whose fields people count themselves."""
+    reply = "".join(character if character.isascii() and character.isprintable() else "." for character in answers[0].data.decode("latin-1"))
+    return tuple(Origin(f"{command} {row.source_field}", reply) for row in rows)
 
 
 def derived(values: Values, options: Options) -> Values:

@@ -24,6 +24,8 @@ Values = dict[str, Plain]
 
 # Seven digits hold every power and runtime; a longer run of digits is no field of these protocols.
 _NUMBER = re.compile(r"\d{1,7}(\.\d{1,3})?")
+# A field behind those that are read: a number, perhaps with a letter (`06P`), or dashes.
+_UNREAD = re.compile(r"[\d.+-]*[A-Z]?")
 
 
 class Mismatch(Exception):  # noqa: N818 - says what the bytes are, not that anything is wrong with us
@@ -98,7 +100,7 @@ def read_fields(text: str, start: str, layout: Sequence[Field], *, padded: bool 
         raise Mismatch("short_reply", f"{len(found)} of {len(layout)} fields")
     if len(found) > len(layout) + more:
         raise Mismatch("foreign_reply", f"{len(found)} fields instead of {len(layout)}")
-    if strange := next((token for token in found[len(layout) :] if token.strip("0123456789.-")), None):
+    if strange := next((token for token in found[len(layout) :] if not _UNREAD.fullmatch(token)), None):
         raise Mismatch("foreign_reply", f'"{strange}" stands where a number belongs')
     values: Values = {}
     raw: dict[str, str] = {}

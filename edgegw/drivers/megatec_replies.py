@@ -198,7 +198,7 @@ def warnings(found: re.Match[str]) -> Values:
 
 
 def inverter_warnings(found: re.Match[str]) -> Values:
-    """QPIWS: 32 to 40 bits, bit 1 leftmost; no public document tells their meaning for every model."""
+    """QPIWS: bit 1 leftmost, `-` where the device does not tell; no public document tells their meaning for every model."""
     on = [place for place, bit in enumerate(found[1], 1) if bit == "1"]
     return {"warnings": on, "ups.alarm": [f"unknown_bit_{place}" for place in on]}
 

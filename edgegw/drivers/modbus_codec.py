@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from fastcrc import crc16
@@ -36,6 +36,8 @@ from edgegw.model import Parsed, Question, Unproven
 _REQUESTS = {1: ReadCoilsRequest, 2: ReadDiscreteInputsRequest, 3: ReadHoldingRegistersRequest, 4: ReadInputRegistersRequest}
 _READS_REGISTERS = (3, 4)
 _REQUEST_SIZE = 8
+# Devices of one profile that are the same unit of their buses share their questions: more than all profiles of a station have.
+QUESTIONS_SHARED = 1024
 _EXCEPTION_SIZE = 5
 # Modbus V1.1b3, 4.1 and section 7: functions and exception codes that a whole foreign frame can bear. What has another is noise.
 _FUNCTIONS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 15, 16, 17, 20, 21, 22, 23, 24, 43})
@@ -88,6 +90,7 @@ def rtu_question(unit: int, function: int, address: int, count: int, resync: Seq
     )
 
 
+@lru_cache(maxsize=QUESTIONS_SHARED)
 def tcp_question(unit: int, function: int, address: int, count: int) -> Question:
     """One read over Modbus TCP. Transaction ids tell late answers apart, so nothing is guarded by `fits`."""
     pdu = request_pdu(function, address, count)

@@ -6,7 +6,8 @@
     dlt645-1997     the same with the controls 01H and 02H, which mean other things in 2007 and so are not allowed there
     megatec         one of a list of queries, its CRC where the device wants one, and CR; `Q` alone switches the beeper, `S`, `C`, `T` the output and the battery test
 
-The bus asks `may_leave` for the bytes of every question immediately before they are written. What is not known to read does not leave. A write to
+The bus asks `may_leave` for the bytes of every question before they are written: immediately before, or once for bytes that stay the same and are
+asked again and again (bus/streak.py). What is not known to read does not leave. A write to
 a point that is declared writable will have a second door of its own beside this one; no flag opens this one for it.
 """
 

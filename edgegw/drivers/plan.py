@@ -7,7 +7,6 @@ dynamic programming over the points in the order of their addresses.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
@@ -17,8 +16,8 @@ from typing import NamedTuple
 
 from edgegw.config.model import Bus, Device
 from edgegw.drivers import holes as holes_of
-from edgegw.drivers import modbus_codec
-from edgegw.drivers.base import Decode, DevicePlan, Division, LineFacts, Part, Pieces, PlannedSource, character_ms, silence_ms
+from edgegw.drivers import modbus_codec, origins
+from edgegw.drivers.base import Decode, DevicePlan, Division, LineFacts, Locate, Part, Pieces, PlannedSource, character_ms, silence_ms
 from edgegw.drivers.decode import compile_block
 from edgegw.drivers.identity import introduction_of
 from edgegw.drivers.profile import BITS_MAX, PointRow, Profile
@@ -63,6 +62,7 @@ class _Layout(NamedTuple):
     block: Block
     points: tuple[Point, ...]
     decode: Decode
+    locate: Locate
 
 
 def plan_device(device: Device, profile: Profile, line: LineFacts, first_source_id: int) -> DevicePlan:
@@ -107,6 +107,7 @@ def _planned(source: Source, unit: int, profile: Profile, layout: _Layout, line:
         f"{block.function}:{block.address}+{block.length}:{','.join(str(atom.first) for atom in atoms)}",
         len(atoms),
         partial(_divide, unit, profile, block, line),
+        locate=layout.locate,
     )
 
 
@@ -119,7 +120,9 @@ def _divide(unit: int, profile: Profile, block: Block, line: LineFacts, refused:
     for first, end in ranges:
         piece = _block(block.function, atoms[first:end])
         decode = compile_block(profile, piece.rows, piece.address, piece.length)
-        parts.append(Part((first, end), _question(unit, piece, line), decode, (starts[first], starts[end])))
+        parts.append(
+            Part((first, end), _question(unit, piece, line), decode, (starts[first], starts[end]), partial(origins.registers, piece.rows, piece.address))
+        )
     positions = tuple(position for hole in holes for position in range(starts[hole], starts[hole + 1]))
     return Division(tuple(parts), positions, holes_of.worth_keeping(refused))
 
@@ -133,7 +136,8 @@ def _layouts(profile: Profile, line: LineFacts) -> tuple[_Layout, ...]:
         for number, block in enumerate(blocks, 1):
             points = tuple(profile.row_point(row) for row in block.rows)
             decode = compile_block(profile, block.rows, block.address, block.length)
-            layouts.append(_Layout(name if number == 1 else f"{name}.{number}", name, block, points, decode))
+            locate = partial(origins.registers, block.rows, block.address)
+            layouts.append(_Layout(name if number == 1 else f"{name}.{number}", name, block, points, decode, locate))
     return tuple(layouts)
 
 
@@ -280,6 +284,8 @@ def _check_groups(device: Device, profile: Profile, sources: Sequence[PlannedSou
     known = {source.source.group for source in sources} | set(profile.group)
     for name in device.period_s:
         if name not in known:
+            import difflib  # noqa: PLC0415 - only a mistake needs it
+
             near = difflib.get_close_matches(name, known, n=1)
             hint = f'did you mean "{near[0]}"?' if near else f"it has {', '.join(sorted(known))}"
             raise EdgegwError("E-PLAN-GROUP", f'device "{device.code}": profile {profile.profile.name} has no poll group "{name}"', hint, EXIT_USAGE)

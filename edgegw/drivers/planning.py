@@ -7,14 +7,10 @@ from functools import lru_cache
 import msgspec
 
 from edgegw.config.model import Device
-from edgegw.drivers import dlt645_driver, megatec_driver, sunspec_driver
 from edgegw.drivers import plan as modbus_plan
 from edgegw.drivers.base import DevicePlan, LineFacts
-from edgegw.drivers.dlt645_profile import DltProfile
-from edgegw.drivers.megatec_profile import MegatecProfile
 from edgegw.drivers.profile import Profile
 from edgegw.drivers.profile_base import ProfileBase
-from edgegw.drivers.sunspec_profile import SunspecProfile
 from edgegw.points import wants
 
 # Profiles times choices of points: as many as a station can have devices of different kinds.
@@ -29,14 +25,25 @@ def plan_device(device: Device, profile: ProfileBase, line: LineFacts, first_sou
 
 
 def _plan(device: Device, profile: ProfileBase, line: LineFacts, first_source_id: int) -> DevicePlan:
+    """A protocol that no device of the station speaks is not loaded: memory holds its code for years."""
     if isinstance(profile, Profile):
         return modbus_plan.plan_device(device, profile, line, first_source_id)
-    if isinstance(profile, SunspecProfile):
-        return sunspec_driver.plan_device(device, profile, line, first_source_id)
-    if isinstance(profile, MegatecProfile):
-        return megatec_driver.plan_device(device, profile, line, first_source_id)
-    if isinstance(profile, DltProfile):
-        return dlt645_driver.plan_device(device, profile, line, first_source_id)
+    match profile.profile.protocol:
+        case "sunspec":
+            from edgegw.drivers import sunspec_driver, sunspec_profile  # noqa: PLC0415
+
+            assert isinstance(profile, sunspec_profile.SunspecProfile)
+            return sunspec_driver.plan_device(device, profile, line, first_source_id)
+        case "megatec":
+            from edgegw.drivers import megatec_driver, megatec_profile  # noqa: PLC0415
+
+            assert isinstance(profile, megatec_profile.MegatecProfile)
+            return megatec_driver.plan_device(device, profile, line, first_source_id)
+        case "dlt645":
+            from edgegw.drivers import dlt645_driver, dlt645_profile  # noqa: PLC0415
+
+            assert isinstance(profile, dlt645_profile.DltProfile)
+            return dlt645_driver.plan_device(device, profile, line, first_source_id)
     raise TypeError(type(profile).__name__)  # The catalogue makes no other.
 
 

@@ -17,6 +17,8 @@ from fractions import Fraction
 from math import isinf
 from typing import NamedTuple
 
+from edgegw.drivers.base import Origin
+from edgegw.drivers.origins import words
 from edgegw.drivers.sunspec_blocks import Part, Range, Spot, Wanted, locate
 from edgegw.drivers.sunspec_models import HEADER, SCALE_MAX, SCALE_NONE, Field, Model, Raw, text_of
 from edgegw.drivers.sunspec_profile import SunspecRow
@@ -145,6 +147,13 @@ class Picture:
             if doubt is not Quality.GOOD:
                 quality[position] = doubt
         return tuple(values), quality
+
+    def origins(self, address: int, answers: Sequence[Answer]) -> tuple[Origin | None, ...]:
+        """Where each point stands on this device, whose model begins at `address`."""
+        datas = [answer.data for answer in answers]
+        return tuple(
+            None if cell.field is None or cell.spot is None else Origin(address + cell.field.at, words(_bytes(cell.spot.value, datas))) for cell in self._cells
+        )
 
     def _absence(self, cell: Cell, datas: Sequence[bytes]) -> Quality:
         """Asleep is offline beside a state that says so; where the state is no point of the source, nothing would tell it from a silent device."""

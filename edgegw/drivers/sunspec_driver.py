@@ -51,6 +51,8 @@ class _Seen(NamedTuple):
     fitted: frozenset[int]
     limit: int
     """Most registers that the device answered at a time."""
+    address: int
+    """Where the model begins."""
 
 
 class _Mind(NamedTuple):
@@ -210,7 +212,7 @@ def _look(mind: _Mind, function: int, family: _Family, place: Place, limit: int)
                 cells = tuple(zip(family.planned.source.points, family.rows, strict=True))
                 layout = Layout(model, (place.model, place.length), ranges, cells)
                 fitted = Picture(layout, without=without).fitted(answers)
-                return _Seen(questions, Picture(layout, without=without, fitted=fitted), fitted, allowed)
+                return _Seen(questions, Picture(layout, without=without, fitted=fitted), fitted, allowed, place.address)
         holes = yield from _holes(questions, ranges)
         if isinstance(holes, Fault):
             return holes
@@ -251,7 +253,7 @@ def _resolved(mind: _Mind, chain: Chain, family: _Family, seen: _Seen | None, ab
     if seen is None:
         marker = mind.ask(chain.function, chain.base, MARKER_REGISTERS)
         return msgspec.structs.replace(planned, questions=(marker,), decode=partial(_nothing, planned.source, absent))
-    return msgspec.structs.replace(planned, questions=seen.questions, decode=seen.picture)
+    return msgspec.structs.replace(planned, questions=seen.questions, decode=seen.picture, locate=partial(seen.picture.origins, seen.address))
 
 
 def _identity(mind: _Mind, chain: Chain, mine: Sequence[Place]) -> Generator[Question, Answer | Fault, Mapping[str, str] | Fault]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import NamedTuple
 
 from edgegw.config.model import Rule
+from edgegw.config.model import Term as TermConfig
 from edgegw.model import Point, Source
-from edgegw.rules.conditions import Limits, State, scale
-from edgegw.rules.journal import Moment, episode_key
+from edgegw.rules.conditions import FAR, Limits, State, scale
+from edgegw.rules.episode import Moment, episode_key
+from edgegw.rules.probes import PLAIN, Operand, Probe, Term
 
 _log = logging.getLogger("edgegw.rules")
 
 # A value that no answer has confirmed for three periods, and for 15 s at least, is not known any more: the time after which its device counts as offline.
 STALE_PERIODS = 3
 STALE_MS_MIN = 15_000
+# Of these the limit is a time.
+_TIMED = frozenset({"frozen", "missing"})
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +36,8 @@ class Watch:
     key: str
     """Of its open episode in journal and store."""
     state: State = field(default_factory=State)
+    due_ms: int = FAR
+    """End of the delay that runs (`delays.py`)."""
     quiet_from: int = 1
     quiet_to: int = 0
     value: int | None = None
@@ -39,31 +46,151 @@ class Watch:
     """Input quality: no good value since the start, or the last one was not good."""
     began: Moment | None = None
     """First reading of a condition that is not normal; None when that was before this start."""
+    probe: Probe | None = None
+    """None where the limits alone decide, and a quiet range is known."""
+    terms: tuple[Term, ...] = ()
+    source_id: int = 0
+    holding: bool | None = None
+    """The probe's last answer."""
 
 
-def bind(rules: Sequence[Rule], sources: Sequence[Source]) -> dict[int, tuple[tuple[int, Watch], ...]]:
-    """For each source its watched positions. A point that two sources of a device read is judged in the faster one only."""
-    bound: dict[int, list[tuple[int, Watch]]] = {source.source_id: [] for source in sources}
-    taken: set[str] = set()
-    for source in sorted(sources, key=lambda source: (source.period_ms, source.source_id)):
+class Bound(NamedTuple):
+    """What is to be done with the values of one source; positions in its points."""
+
+    plain: tuple[tuple[int, Watch], ...] = ()
+    careful: tuple[tuple[int, Watch], ...] = ()
+    """Each value is looked at."""
+    operands: tuple[tuple[int, Operand], ...] = ()
+    terms: tuple[tuple[int, Term, Watch], ...] = ()
+
+
+class _Place(NamedTuple):
+    source: Source
+    position: int
+
+    @property
+    def point(self) -> Point:
+        return self.source.points[self.position]
+
+
+class Binder:
+    """Rules to the sources of a station. A point that two sources of a device read is judged in the faster one only."""
+
+    def __init__(self, rules: Sequence[Rule], sources: Sequence[Source], roles: Mapping[tuple[str, str], str]) -> None:
+        self._plain: dict[int, list[tuple[int, Watch]]] = {}
+        self._careful: dict[int, list[tuple[int, Watch]]] = {}
+        self._operands: dict[int, list[tuple[int, Operand]]] = {}
+        self._terms: dict[int, list[tuple[int, Term, Watch]]] = {}
+        self._sources = sorted(sources, key=lambda source: (source.period_ms, source.source_id))
+        self._places = _places(self._sources)
+        self._roles = roles
+        self._classes: dict[str, list[str]] = {}
+        for source in self._sources:
+            known = self._classes.setdefault(source.device_class, [])
+            if source.device not in known:
+                known.append(source.device)
+        self._taken: set[tuple[str, str, str]] = set()
         for rule in rules:
-            for position, watch in _watches(rule, source):
-                if watch.key not in taken:
-                    taken.add(watch.key)
-                    bound[source.source_id].append((position, watch))
-    return {source_id: tuple(sorted(pairs, key=lambda pair: pair[0])) for source_id, pairs in bound.items()}
+            if rule.enabled:
+                self._bind(rule)
+
+    def bound(self) -> dict[int, Bound]:
+        """By source id; sources that nothing is bound to have an empty one."""
+        return {source.source_id: self._of(source.source_id) for source in self._sources}
+
+    def _of(self, source_id: int) -> Bound:
+        return Bound(
+            plain=tuple(sorted(self._plain.get(source_id, ()), key=lambda pair: pair[0])),
+            careful=tuple(sorted(self._careful.get(source_id, ()), key=lambda pair: pair[0])),
+            operands=tuple(self._operands.get(source_id, ())),
+            terms=tuple(self._terms.get(source_id, ())),
+        )
+
+    def _bind(self, rule: Rule) -> None:
+        for source in self._sources:
+            for position, point in _judged(rule, source):
+                name = (rule.name, source.device, point.name)
+                if rule.role and self._roles.get(name[1:]) != rule.role:
+                    continue
+                if name not in self._taken:
+                    self._taken.add(name)
+                    self._watch(rule, _Place(source, position))
+
+    def _watch(self, rule: Rule, place: _Place) -> None:
+        source, point = place.source, place.point
+        limits = _limits(rule, source, point)
+        if limits is None:
+            return
+        watch = Watch(rule, source.device, point, limits, _key(rule, source.device, point.name))
+        terms = [self._term(rule, term, source.device) for term in rule.when]
+        if None in terms or not self._probe(watch):
+            return
+        watch.source_id = source.source_id
+        for found in (found for found in terms if found is not None):
+            watch.terms = (*watch.terms, found[1])
+            self._terms.setdefault(found[0].source.source_id, []).append((found[0].position, found[1], watch))
+        if watch.terms and watch.probe is None:
+            watch.probe = Probe(limits)
+        pairs = self._careful if watch.probe else self._plain
+        pairs.setdefault(source.source_id, []).append((place.position, watch))
+
+    def _probe(self, watch: Watch) -> bool:
+        """False where the condition needs a point that there is not."""
+        rule = watch.rule
+        if rule.condition in PLAIN:
+            return True
+        watch.probe = Probe(watch.limits, round(rule.window_s * 1000))
+        if rule.condition != "deviation":
+            return True
+        place = self._places.get((watch.device, rule.reference)) or self._places.get(_named(rule.reference))
+        if place is None or place.point.kind == "text" or place.point.decimals != watch.point.decimals:
+            _log.warning("rule %s: %s has no point %s of the same decimals to compare with", rule.name, watch.device, rule.reference)
+            return False
+        watch.probe.reference = Operand()
+        self._operands.setdefault(place.source.source_id, []).append((place.position, watch.probe.reference))
+        return True
+
+    def _term(self, rule: Rule, term: TermConfig, device: str) -> tuple[_Place, Term] | None:
+        """None where the station has no such point: the rule cannot hold there."""
+        of_class = [code for code in self._classes.get(term.device_class, ()) if (code, term.point) in self._places]
+        code = term.device or (of_class[0] if len(of_class) == 1 else "" if term.device_class else device)
+        place = self._places.get((code, term.point))
+        is_text = place is not None and place.point.kind == "text"
+        scaled = scale(term.condition, term.limit, 0.0, place.point.decimals) if place and is_text == (term.condition == "word") else None
+        if place is None or scaled is None:
+            _log.info("rule %s does not act on %s: there is no %s to go with it", rule.name, device, term.point)
+            return None
+        return place, Term(Limits(term.condition, *scaled, 0, 0, 0), term.word)
 
 
-def _watches(rule: Rule, source: Source) -> Iterator[tuple[int, Watch]]:
+def _places(sources: Sequence[Source]) -> dict[tuple[str, str], _Place]:
+    places: dict[tuple[str, str], _Place] = {}
+    for source in sources:
+        for position, point in enumerate(source.points):
+            places.setdefault((source.device, point.name), _Place(source, position))
+    return places
+
+
+def _named(reference: str) -> tuple[str, str]:
+    """`MAIN.active_power` as device and point."""
+    code, _, point = reference.partition(".")
+    return code, point
+
+
+def _key(rule: Rule, device: str, point: str) -> str:
+    if not rule.episode:
+        return episode_key(rule.name, device, point)
+    return episode_key(rule.episode, device, point if "*" in rule.point else "")
+
+
+def _judged(rule: Rule, source: Source) -> Iterator[tuple[int, Point]]:
     if rule.device_class and rule.device_class != source.device_class:
         return
     if rule.devices and not any(matches(pattern, source.device) for pattern in rule.devices):
         return
     for position, point in enumerate(source.points):
-        if point.kind != "text" and matches(rule.point, point.name):
-            limits = _limits(rule, source, point)
-            if limits is not None:
-                yield position, Watch(rule, source.device, point, limits, episode_key(rule.name, source.device, point.name))
+        if (point.kind == "text") == (rule.condition == "word") and matches(rule.point, point.name):
+            yield position, point
 
 
 def _limits(rule: Rule, source: Source, point: Point) -> Limits | None:
@@ -75,7 +202,7 @@ def _limits(rule: Rule, source: Source, point: Point) -> Limits | None:
         condition=rule.condition,
         set_limit=scaled[0],
         hold_limit=scaled[1],
-        on_delay_ms=round(rule.on_delay_s * 1000),
+        on_delay_ms=round((rule.on_delay_s + (rule.limit if rule.condition in _TIMED else 0)) * 1000),
         off_delay_ms=round(rule.off_delay_s * 1000),
         stale_ms=max(STALE_PERIODS * source.period_ms, STALE_MS_MIN),
     )

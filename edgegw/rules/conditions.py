@@ -31,18 +31,31 @@ class Condition(IntEnum):
 
 
 class Edge(StrEnum):
-    """What an alarm event reports. `shown`: the alarm it was hidden below has ended, this one goes on."""
+    """What an alarm event reports (docs/alarms.md)."""
 
     RAISED = "raised"
     CLEARED = "cleared"
     SHOWN = "shown"
+    """The alarm it was hidden below has ended, this one goes on."""
+    LEVEL = "level"
+    """Another rule of the same episode decides about it now."""
+    RETURNED = "returned"
+    """The condition of a latched alarm has ended; it waits for its reset."""
+    AGAIN = "again"
+    """The condition of one that waits has come back."""
+    ACKNOWLEDGED = "acknowledged"
+    RESET = "reset"
+    SHELVED = "shelved"
+    UNSHELVED = "unshelved"
+    CLOSED = "closed"
+    """Nobody acknowledged it, and there are too many like it."""
 
 
 class Limits(msgspec.Struct, frozen=True):
     """What one rule asks of one point, in the point's scaled integers."""
 
     condition: str
-    """high, low or equals"""
+    """high, low, equals, or one of those that `probes.py` decides"""
     set_limit: int
     """high: set above it; low: set below it; equals: set at it."""
     hold_limit: int
@@ -68,8 +81,12 @@ def scale(condition: str, limit: float, deadband: float, decimals: int) -> tuple
     """Set and hold limit as scaled integers that decide exactly as the decimal limits would, or None where no value can ever be equal to the limit."""
     exact = Decimal(repr(limit)).scaleb(decimals)
     band = Decimal(repr(deadband)).scaleb(decimals)
-    if condition == "high":
+    if condition in ("high", "rise", "fall", "deviation"):
         return math.floor(exact), math.floor(exact - band)
+    if condition in ("bit", "frozen", "missing"):
+        return int(limit), int(limit)
+    if condition == "word":
+        return 1, 1
     if condition == "low":
         return math.ceil(exact), math.ceil(exact + band)
     return (int(exact), int(exact)) if exact == exact.to_integral_value() else None
@@ -80,12 +97,16 @@ def holds(limits: Limits, value: int, *, active: bool) -> bool:
     limit = limits.hold_limit if active else limits.set_limit
     if limits.condition == "high":
         return value > limit
-    return value < limit if limits.condition == "low" else value == limit
+    return value < limit if limits.condition == "low" else value == limit  # equals; word: whether it is there
 
 
 def sample(limits: Limits, state: State, mono_ms: int, value: int) -> tuple[State, Edge | None]:
     """One good value. Delays that ran out before `mono_ms` must have been taken with `run_out` first."""
-    holding = holds(limits, value, active=state.is_active)
+    return step(limits, state, mono_ms, holding=holds(limits, value, active=state.is_active))
+
+
+def step(limits: Limits, state: State, mono_ms: int, *, holding: bool) -> tuple[State, Edge | None]:
+    """The same for a condition that was decided already."""
     if state.is_active:
         return _sample_active(limits, state, mono_ms, holding=holding)
     if not holding:

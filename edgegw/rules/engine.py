@@ -11,14 +11,24 @@ from functools import partial
 from typing import cast
 
 from edgegw.config.model import Device, Rule
-from edgegw.model import Alarm, ClockTrust, Reading, Source
-from edgegw.rules.binding import Watch, bind
-from edgegw.rules.conditions import FAR, Condition, Edge, State, due_ms, lose, quiet_range, run_out, sample
-from edgegw.rules.journal import NO_CHANGES, Changes, Facts, Journal, Moment
+from edgegw.model import Alarm, ClockTrust, Quality, Reading, Source
+from edgegw.rules.binding import Binder, Bound, Watch
+from edgegw.rules.conditions import FAR, Condition, Edge, State, due_ms, holds, lose, quiet_range, run_out, step
+from edgegw.rules.delays import Delays
+from edgegw.rules.desk import Desk, Shelf, Word
+from edgegw.rules.episode import Facts, Moment, Visibility
+from edgegw.rules.journal import NO_CHANGES, Changes, Journal
+from edgegw.rules.probes import number, together
+from edgegw.rules.roots import Roots
+from edgegw.rules.sharing import Sharing
 from edgegw.rules.silence import Silence
-from edgegw.rules.text import in_unit, rule_text
 
-__all__ = ["NO_CHANGES", "Changes", "Engine"]
+__all__ = ["NO_CHANGES", "Changes", "Engine", "Moment", "Shelf", "Word"]
+
+# Members of an enumeration are looked up slowly, and this is done for each value.
+_NORMAL, _PENDING_ON, _ACTIVE, _PENDING_OFF = Condition
+# Nobody asks these for a value, so none is missed.
+_NOT_MISSED = frozenset({Quality.MAINTENANCE, Quality.NOT_FITTED})
 
 
 class Engine:
@@ -26,13 +36,17 @@ class Engine:
 
     def __init__(self, rules: Sequence[Rule], devices: Sequence[Device], sources: Sequence[Source], epoch: int, restored: Mapping[str, bytes]) -> None:
         self._journal = Journal(epoch, restored)
-        self._bound = bind(rules, sources)
+        self.desk = Desk(self._journal, restored)
+        self._roots = self._journal.roots = Roots(self._journal, rules, {source.device: source.device_class for source in sources})
+        roles = {(device.code, f"input.{number}"): contact.role for device in devices for number, contact in device.input.items() if contact.role}
+        self._bound = Binder(rules, sources, roles).bound()
         self._silence = Silence(self._journal, devices, sources)
-        self._pending: dict[Watch, int] = {}  # to the end of its delay
-        self._due_ms = FAR
-        watches = [watch for pairs in self._bound.values() for _, watch in pairs]
+        self._delays = Delays()
+        watches = [watch for bound in self._bound.values() for _, watch in (*bound.plain, *bound.careful)]
+        self._shared = Sharing(self._journal, watches)
         for watch in watches:
-            if watch.key in self._journal.open:
+            episode = self._journal.open.get(watch.key)
+            if episode is not None and episode.cleared_at_ms is None and self._shared.decides(watch, episode):
                 watch.state = State(Condition.ACTIVE)
         self._removed = self._find_removed({watch.key for watch in watches} | self._silence.keys(), devices)
 
@@ -40,10 +54,7 @@ class Engine:
         """Restored episodes that nothing can end any more, with the reason; closed with the first reading or tick."""
         codes = {device.code for device in devices}
         buses = {device.bus for device in devices}
-        removed = {key: _why_removed(episode.facts, codes, buses) for key, episode in self._journal.open.items() if key not in known}
-        if removed:
-            self._due_ms = 0
-        return removed
+        return {key: _why_removed(episode.facts, codes, buses) for key, episode in self._journal.open.items() if key not in known}
 
     def report(  # noqa: PLR0913, PLR0917 - an alarm has so many words
         self, rule: str, level: str, text: str, text_zh: str, mono_ms: int, wall_ms: int, clock: ClockTrust, device: str | None = None
@@ -70,81 +81,155 @@ class Engine:
 
     def evaluate(self, reading: Reading) -> Changes:
         """One poll. Readings come in the order of their monotonic times, give or take the milliseconds between two buses."""
-        if reading.mono_ms >= self._due_ms or reading.mono_ms >= self._silence.due_ms:
+        if reading.mono_ms >= self._delays.next_ms or reading.mono_ms >= self._silence.due_ms or self._removed:
             self._run_out(_moment(reading))
-        values = cast("tuple[int, ...]", reading.values)
-        if reading.quality:
-            self._judge_mixed(reading, values)
+        bound = self._bound[reading.source.source_id]
+        if reading.quality or bound.careful or bound.operands or bound.terms:
+            self._judge_all(bound, reading, _moment(reading))
         else:
-            for position, watch in self._bound[reading.source.source_id]:
+            values = cast("tuple[int, ...]", reading.values)
+            at = None
+            for position, watch in bound.plain:
                 if not watch.quiet_from <= values[position] <= watch.quiet_to:
-                    self._judge(watch, int(values[position]), _moment(reading))
+                    at = at or _moment(reading)
+                    self._judge(watch, int(values[position]), at)
+        if self._shared.touched:
+            self._shared.settle()
         self._silence.reading(reading)
         return self._journal.take()
 
     def tick(self, now_ms: int, wall_ms: int, clock: ClockTrust) -> Changes:
-        """Takes what is due by time alone: delays that ran out, devices silent for too long. `now_ms` is monotonic."""
-        if now_ms >= self._due_ms or now_ms >= self._silence.due_ms:
+        """Takes what is due by time alone: delays that ran out, devices silent for too long, shelves. `now_ms` is monotonic."""
+        if now_ms >= min(self._delays.next_ms, self._silence.due_ms, self.desk.due_ms, self._roots.due_ms) or self._removed:
             self._run_out(Moment(now_ms, wall_ms, clock))
         return self._journal.take()
 
     def next_due_ms(self) -> int | None:
         """Monotonic time before which `tick` has nothing to do; None: only a reading can change anything."""
-        due = min(self._due_ms, self._silence.due_ms)
+        due = 0 if self._removed else min(self._delays.next_ms, self._silence.due_ms, self.desk.due_ms, self._roots.due_ms)
         return None if due == FAR else due
 
-    def open_alarms(self, language: str = "en", *, hidden: bool = False) -> list[Alarm]:
-        """What is active now, in the order of raising; with `hidden` also what is explained by another alarm."""
-        episodes = sorted(self._journal.open.values(), key=lambda episode: episode.number)
-        return [episode.alarm(language) for episode in episodes if hidden or episode.suppressed_by is None]
+    def changed(self) -> Changes:
+        """What the desk did."""
+        return self._journal.take()
 
-    def _judge_mixed(self, reading: Reading, values: tuple[int, ...]) -> None:
-        for position, watch in self._bound[reading.source.source_id]:
+    def open_alarms(self, language: str = "en", *, hidden: bool = False) -> list[Alarm]:
+        """What is active now, in the order of raising; with `hidden` also what is explained by another alarm, shelved or out of service."""
+        episodes = sorted(self._journal.open.values(), key=lambda episode: episode.number)
+        seen = [(episode, self.desk.visibility(episode)) for episode in episodes]
+        return [episode.alarm(language, how) for episode, how in seen if hidden or how is Visibility.SHOWN]
+
+    def all_alarms(self, language: str = "en") -> list[Alarm]:
+        """The open ones, whatever hides them, and those that ended before anybody acknowledged them."""
+        returned = [episode.alarm(language, self.desk.visibility(episode)) for episode in self._journal.returned.values()]
+        return sorted((*self.open_alarms(language, hidden=True), *returned), key=lambda alarm: alarm.number)
+
+    def recheck(self, number: int, at: Moment) -> Changes:
+        """After a repair: the next good value decides at once, without the off-delay. Raises EdgegwError E-ALARM."""
+        key = self.desk.find(number).facts.key
+        for watch in [watch for watch in self._delays.running() if watch.key == key]:
+            if watch.state.condition is Condition.PENDING_OFF and not watch.uncertain:
+                self._enter(watch, State(Condition.NORMAL, at.mono_ms, at.mono_ms))
+                self._shared.take(watch, Edge.CLEARED, at)
+        self._shared.settle()
+        return self._journal.take()
+
+    # -- values
+
+    def _judge_all(self, bound: Bound, reading: Reading, at: Moment) -> None:
+        """A reading with values that are not good, or with rules that must look at each."""
+        values = cast("tuple[int, ...]", reading.values)
+        self._take_operands(bound, reading, at)
+        for position, watch in bound.plain:
             if position in reading.quality:
                 self._lose(watch)
             elif not watch.quiet_from <= values[position] <= watch.quiet_to:
-                self._judge(watch, int(values[position]), _moment(reading))
+                self._judge(watch, int(values[position]), at)
+        for position, watch in bound.careful:
+            quality = reading.quality.get(position)
+            if quality is None:
+                self._probe(watch, number(reading.values[position], watch.rule.word), at)
+            elif watch.limits.condition == "missing" and quality not in _NOT_MISSED:
+                self._decide(watch, at, holding=True)
+            else:
+                self._lose(watch)
+
+    def _take_operands(self, bound: Bound, reading: Reading, at: Moment) -> None:
+        """What others are compared with, and what must hold beside them: who waits for that is judged again at once, with this reading or its last value."""
+        quality, source_id = reading.quality, reading.source.source_id
+        for position, operand in bound.operands:
+            operand.value = None if position in quality else number(reading.values[position], "")
+        changed = [watch for position, term, watch in bound.terms if term.look(None if position in quality else reading.values[position])]
+        for watch in changed:
+            if not watch.uncertain and watch.source_id != source_id:
+                self._decide(watch, at, holding=watch.holding)
 
     def _judge(self, watch: Watch, value: int, at: Moment) -> None:
-        state, edge = sample(watch.limits, watch.state, at.mono_ms, value)
-        if watch.state.condition == Condition.NORMAL:
+        limits, state = watch.limits, watch.state
+        holding = holds(limits, value, active=state.condition >= _ACTIVE)
+        condition = state.condition
+        goes_on = condition is _PENDING_ON if holding else condition is _PENDING_OFF
+        if goes_on:  # In a storm most values find their delay running: all that changes is when the value was last seen.
+            watch.state = State(condition, state.since_ms, at.mono_ms)
+            watch.value, watch.uncertain = value, False
+            return
+        if condition is _NORMAL:
             watch.began = at
         watch.value, watch.uncertain = value, False
+        found, edge = step(limits, state, at.mono_ms, holding=holding)
+        self._enter(watch, found)
+        if edge is not None:
+            self._shared.take(watch, edge, at)
+
+    def _probe(self, watch: Watch, value: int, at: Moment) -> None:
+        assert watch.probe is not None
+        watch.value, watch.uncertain = value, False
+        watch.holding = watch.probe.look(value, at.mono_ms, active=watch.state.is_active)
+        self._decide(watch, at, holding=watch.holding)
+
+    def _decide(self, watch: Watch, at: Moment, *, holding: bool | None) -> None:
+        """The condition's answer, and that of everything that must hold beside it. What is not known changes nothing."""
+        beside = together(watch.terms)
+        both = False if False in (holding, beside) else None if None in (holding, beside) else True
+        if both is None:
+            self._enter(watch, lose(watch.state))
+            return
+        if watch.state.condition == Condition.NORMAL:
+            watch.began = at
+        state, edge = step(watch.limits, watch.state, at.mono_ms, holding=both)
         self._enter(watch, state)
-        self._record(watch, edge, at)
+        self._shared.take(watch, edge, at)
 
     def _lose(self, watch: Watch) -> None:
         watch.uncertain = True
+        if watch.probe is not None:
+            watch.probe.lost()
         self._enter(watch, lose(watch.state))
 
     def _enter(self, watch: Watch, state: State) -> None:
         watch.state = state
-        watch.quiet_from, watch.quiet_to = (1, 0) if watch.uncertain else quiet_range(watch.limits, state, watch.value)
         due = due_ms(watch.limits, state)
-        if due is None:
-            self._pending.pop(watch, None)
-        else:
-            self._pending[watch] = due
-            self._due_ms = min(self._due_ms, due)
+        if watch.probe is None:
+            watch.quiet_from, watch.quiet_to = (1, 0) if watch.uncertain or due is not None else quiet_range(watch.limits, state, watch.value)
+        if due is not None:
+            self._delays.set(watch, due)
+        elif watch.due_ms != FAR:
+            self._delays.drop(watch)
 
-    def _record(self, watch: Watch, edge: Edge | None, at: Moment) -> None:
-        if edge is Edge.RAISED:
-            self._journal.raise_(_facts(watch), watch.began or at, at)
-        elif edge is Edge.CLEARED:
-            value = None if watch.value is None else in_unit(watch.value, watch.point.decimals)
-            self._journal.clear(watch.key, at, value)
+    # -- time
 
     def _run_out(self, now: Moment) -> None:
         """Everything that is due, in the order of its times."""
         for key, reason in self._removed.items():
             self._journal.clear(key, now, reason=reason)
         self._removed = {}
-        jobs: list[tuple[int, Callable[[Moment], None]]] = self._silence.jobs(now.mono_ms)
-        jobs += [(due, partial(self._end_delay, watch)) for watch, due in self._pending.items() if due <= now.mono_ms]
+        jobs: list[tuple[int, Callable[[Moment], None]]] = [*self._silence.jobs(now.mono_ms), *self.desk.jobs(now.mono_ms), *self._roots.jobs(now.mono_ms)]
+        jobs += [(due, partial(self._end_delay, watch)) for due, watch in self._delays.over(now.mono_ms)]
         for due, deed in sorted(jobs, key=lambda job: job[0]):
             deed(now.at(due))
+            self._shared.settle()
         self._silence.find_due()
-        self._due_ms = min(self._pending.values(), default=FAR)
+        self.desk.find_due()
 
     def _end_delay(self, watch: Watch, at: Moment) -> None:
         state, edge = run_out(watch.limits, watch.state, at.mono_ms)
@@ -152,7 +237,7 @@ class Engine:
             self._lose(watch)
             return
         self._enter(watch, state)
-        self._record(watch, edge, at)
+        self._shared.take(watch, edge, at)
 
 
 def _moment(reading: Reading) -> Moment:
@@ -165,20 +250,3 @@ def _why_removed(facts: Facts, devices: set[str], buses: set[str]) -> str:
     if facts.device is None:
         return "rule removed" if facts.bus in buses else "bus removed"
     return "rule removed" if facts.device in devices else "device removed"
-
-
-def _facts(watch: Watch) -> Facts:
-    rule, point, value = watch.rule, watch.point, watch.value
-    assert value is not None, "an alarm is raised by a value"
-    text, text_zh = rule_text(rule, point, value)
-    return Facts(
-        rule=rule.name,
-        level=rule.level,
-        device=watch.device,
-        point=point.name,
-        unit=point.unit,
-        value=in_unit(value, point.decimals),
-        limit=rule.limit,
-        text=text,
-        text_zh=text_zh,
-    )

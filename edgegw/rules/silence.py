@@ -15,7 +15,8 @@ from functools import partial
 from edgegw.config.model import Device
 from edgegw.model import Quality, Reading, Source
 from edgegw.rules.conditions import FAR
-from edgegw.rules.journal import Episode, Facts, Journal, Moment, episode_key
+from edgegw.rules.episode import Episode, Facts, Moment, episode_key
+from edgegw.rules.journal import Journal
 from edgegw.rules.text import bus_offline_text, device_offline_text
 
 # Names with a space: no configured rule can have them.
@@ -229,7 +230,9 @@ class Silence:
                 self._journal.show(link.key, at)
 
     def _is_hidden(self, link: Link) -> bool:
-        return link.key in self._journal.open and self._journal.open[link.key].suppressed_by is not None
+        """Below its bus, now or before: what another alarm explains that is still open is that one's business."""
+        root = self._journal.open[link.key].suppressed_by if link.key in self._journal.open else None
+        return root is not None and self._journal.keys.get(root, link.bus.key) == link.bus.key
 
 
 def _falls_with(link: Link, bus: BusLink) -> bool:

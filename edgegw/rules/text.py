@@ -6,8 +6,19 @@ from edgegw import points
 from edgegw.config.model import Rule
 from edgegw.model import Point
 
-_ENGLISH = {"high": "{title} {value} is above {limit}", "low": "{title} {value} is below {limit}", "equals": "{title} is {value}"}
-_CHINESE = {"high": "{title} {value} 高于 {limit}", "low": "{title} {value} 低于 {limit}", "equals": "{title} 为 {value}"}
+_WORDS = {
+    "high": ("{title} {value} is above {limit}", "{title} {value} 高于 {limit}"),
+    "low": ("{title} {value} is below {limit}", "{title} {value} 低于 {limit}"),
+    "equals": ("{title} is {value}", "{title} 为 {value}"),
+    "not_equals": ("{title} is {value}, not {limit}", "{title} 为 {value}，不是 {limit}"),
+    "bit": ("{title}: bit {number} is set", "{title}：第 {number} 位已置位"),
+    "rise": ("{title} rose by more than {limit} within {window}, now {value}", "{title} 在 {window} 内上升超过 {limit}，现为 {value}"),
+    "fall": ("{title} fell by more than {limit} within {window}, now {value}", "{title} 在 {window} 内下降超过 {limit}，现为 {value}"),
+    "deviation": ("{title} {value} differs by more than {limit} from {reference}", "{title} {value} 与 {reference} 相差超过 {limit}"),
+    "frozen": ("{title} has been {value} for {number} s without any change", "{title} 已 {number} 秒停在 {value} 不变"),
+    "word": ("{title} says {word}", "{title} 为 {word}"),
+    "missing": ("{title}: no good value for {number} s", "{title}：已 {number} 秒无有效值"),
+}
 # The dictionary writes units in ASCII; people read the degree sign.
 _SHOWN_UNITS = {"C": "°C", "1": "", "kOhm": "kΩ", "W/m2": "W/m²"}
 
@@ -17,16 +28,21 @@ def in_unit(value: int, decimals: int) -> float:
     return int(value) / 10**decimals if decimals else int(value)
 
 
-def rule_text(rule: Rule, point: Point, value: int) -> tuple[str, str]:
-    """English and Chinese; the administrator's own text stands for both."""
+def rule_text(rule: Rule, point: Point, value: int | None) -> tuple[str, str]:
+    """English and Chinese. A text of the administrator's own stands for both, unless there are two."""
     if rule.text:
-        return rule.text, ""
+        return rule.text, rule.text_zh
     entry = points.lookup(point.name)
-    shown = _with_unit(f"{in_unit(value, point.decimals):.{point.decimals}f}", point.unit)
-    limit = _with_unit(f"{rule.limit:.12g}", point.unit)
-    english = _ENGLISH[rule.condition].format(title=entry.en if entry else point.name, value=shown, limit=limit)
-    chinese = _CHINESE[rule.condition].format(title=entry.zh if entry else point.name, value=shown, limit=limit)
-    return english, chinese
+    words = {
+        "value": "-" if value is None else _with_unit(f"{in_unit(value, point.decimals):.{point.decimals}f}", point.unit),
+        "limit": _with_unit(f"{rule.limit:.12g}", point.unit),
+        "number": f"{rule.limit:g}",
+        "window": f"{rule.window_s:g} s",
+        "reference": rule.reference,
+        "word": rule.word,
+    }
+    english, chinese = _WORDS[rule.condition]
+    return english.format(title=entry.en if entry else point.name, **words), chinese.format(title=entry.zh if entry else point.name, **words)
 
 
 def device_offline_text(silent_s: float) -> tuple[str, str]:

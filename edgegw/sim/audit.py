@@ -78,8 +78,12 @@ class Audit(msgspec.Struct):
         return exact and self.matched > 0 and self.time_error_ms_p99 <= TIME_ERROR_MS_P99_MAX and self.time_error_ms_max <= TIME_ERROR_MS_MAX
 
 
-def audit(journal: Path, sink: Path, gateway: str, kills: Sequence[Interval] = ()) -> Audit:
-    """Compares the journal with the readings of `gateway` (`operator/station/gateway`). `kills`: excused intervals [from, to) of `time.monotonic_ns()`."""
+def audit(journal: Path, sink: Path, gateway: str, kills: Sequence[Interval] = (), wanted: frozenset[tuple[str, str]] | None = None) -> Audit:
+    """Compares the journal with the readings of `gateway` (`operator/station/gateway`). `kills`: excused intervals [from, to) of `time.monotonic_ns()`.
+
+    `wanted`: (device, point) of all that the gateway stores, where it does not store everything; an answer without any of them is an introduction (model,
+    serial number) and counts as a probe.
+    """
     decimals, entries = journals.read(journal)
     verdict = Audit(devices=len({entry.device for entry in entries}), answers=len(entries))
     readings = _read_sink(sink, gateway, verdict)
@@ -93,7 +97,9 @@ def audit(journal: Path, sink: Path, gateway: str, kills: Sequence[Interval] = (
             rows.setdefault((row.device, points), []).append(row)
         else:
             verdict.without_value += 1
-    sent = _by_layout(entries, layouts, kills, verdict)
+    stored = [entry for entry in entries if wanted is None or not entry.values or any((entry.device, point) in wanted for point in entry.values)]
+    verdict.probes = len(entries) - len(stored)
+    sent = _by_layout(stored, layouts, kills, verdict)
     errors_ms: list[int] = []
     for layout in sorted(sent.keys() | rows.keys(), key=lambda layout: (layout[0], sorted(layout[1]))):
         errors_ms += _compare(sent.get(layout, []), rows.get(layout, []), decimals.get(layout[0], {}), verdict)
@@ -145,10 +151,11 @@ def _read_sink(path: Path, gateway: str, verdict: Audit) -> list[Row]:
 
 def _by_layout(entries: Iterable[Entry], layouts: dict[str, set[Points]], kills: Sequence[Interval], verdict: Audit) -> dict[_Layout, list[Sent]]:
     """The answers by layout. Probes are counted and left out; answers without a layout stand under their own points, where no row will be."""
-    questions: dict[tuple[str, int, int, int], list[Entry]] = {}
+    questions: dict[tuple[str, int, int, int, Points], list[Entry]] = {}
     for entry in entries:
         if entry.exception is None and entry.values:
-            questions.setdefault((entry.device, entry.function, entry.address, entry.count), []).append(entry)
+            # A UPS is asked by words, which have no address: its points tell its questions apart.
+            questions.setdefault((entry.device, entry.function, entry.address, entry.count, frozenset(entry.values)), []).append(entry)
     asked: dict[str, set[Points]] = {}
     for (device, *_), answers in questions.items():
         asked.setdefault(device, set()).add(frozenset(answers[0].values))

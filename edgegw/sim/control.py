@@ -1,10 +1,13 @@
 """The simulator's control socket: one JSON object a line in, one a line out.
 
-    {"command":"set","device":"DI-01","point":"input.2","value":1}      holds until released
+    {"command":"set","device":"DI-01","point":"input.2","value":1}      holds until released; "none", "nan", "inf": what is no value
+    {"command":"hold","device":"M-IN","points":"energy.*"}              they stay as they are until released
+    {"command":"shift","device":"M-IN","point":"energy.import","to":0}  the register goes on from there until released; "end": shortly before its end
     {"command":"release","device":"DI-01","point":"input.2"}            without a point: everything of the device
     {"command":"silence","device":"M-IN","seconds":30}                  without seconds, or null: until told to speak
     {"command":"speak","device":"M-IN"}
     {"command":"fault","device":"M-IN","kind":"delay","probability":0.1,"milliseconds":1500}    kind "none" ends it
+    {"command":"line","bus":"com1","kind":"unplug","seconds":5}         of a whole line; kind "none" ends it
     {"command":"counts"}   {"command":"stop"}
 
 An answer is {"ok":true, ...} or {"ok":false,"error":"what is wrong"}.
@@ -21,10 +24,17 @@ from typing import Literal
 import msgspec
 
 from edgegw.sim.device import SERIAL_FAULTS, TCP_FAULTS, Device, SwitchedFault
-from edgegw.sim.serial_line import LineCounts
+from edgegw.sim.serial_line import SerialLine
+from edgegw.sim.tcp_line import TcpLine
 
 # A line longer than this is no command.
 LINE_BYTES_MAX = 4096
+# Last digits that a register is put before its end: at a few hundred kW some seconds, so that its new place is believed before it begins anew.
+STEPS_LEFT = 20
+Kind = Literal[
+    "delay", "crc", "truncate", "noise", "garbage", "exception", "reboot",
+    "foreign_unit", "other_function", "short", "long", "twin", "transaction", "flood", "none",
+]  # fmt: skip
 
 
 class _Command(msgspec.Struct, forbid_unknown_fields=True, tag_field="command"):
@@ -35,6 +45,17 @@ class Set(_Command, tag="set"):
     device: str
     point: str
     value: float | str
+
+
+class Hold(_Command, tag="hold"):
+    device: str
+    points: str = "*"
+
+
+class Shift(_Command, tag="shift"):
+    device: str
+    point: str
+    to: float | Literal["end"]
 
 
 class Release(_Command, tag="release"):
@@ -53,9 +74,18 @@ class Speak(_Command, tag="speak"):
 
 class Fault(_Command, tag="fault"):
     device: str
-    kind: Literal["delay", "crc", "truncate", "noise", "exception", "none"]
+    kind: Kind
     probability: float = 1.0
     milliseconds: float = 0.0
+    code: int | None = None
+    """Of an exception; without it the device is busy."""
+
+
+class Line(_Command, tag="line"):
+    bus: str
+    kind: Literal["unplug", "wrong_speed", "taken", "hang_up", "mute", "none"]
+    seconds: float | None = None
+    """Of `unplug`: for how long; without it until "none"."""
 
 
 class Counts(_Command, tag="counts"):
@@ -66,8 +96,8 @@ class Stop(_Command, tag="stop"):
     pass
 
 
-Command = Set | Release | Silence | Speak | Fault | Counts | Stop
-_DeviceCommand = Set | Release | Silence | Speak | Fault
+_DeviceCommand = Set | Hold | Shift | Release | Silence | Speak | Fault
+Command = _DeviceCommand | Line | Counts | Stop
 
 
 class RefusedError(ValueError):
@@ -77,10 +107,9 @@ class RefusedError(ValueError):
 class Control:
     """Carries the commands out. `stop` is called for the command of that name."""
 
-    def __init__(self, devices: Mapping[str, Device], counts: Mapping[str, LineCounts], serial: frozenset[str], stop: Callable[[], None]) -> None:
+    def __init__(self, devices: Mapping[str, Device], lines: Mapping[str, SerialLine | TcpLine], stop: Callable[[], None]) -> None:
         self._devices = devices
-        self._counts = counts
-        self._serial = serial
+        self._lines = lines
         self._stop = stop
 
     def carry_out(self, line: bytes) -> dict[str, object]:
@@ -88,7 +117,7 @@ class Control:
         try:
             command = msgspec.json.decode(line, type=Command)
             return {"ok": True, **self._do(command)}
-        except (msgspec.DecodeError, RefusedError) as fault:
+        except (msgspec.DecodeError, ValueError) as fault:
             return {"ok": False, "error": str(fault)}
 
     def _do(self, command: Command) -> dict[str, object]:
@@ -97,37 +126,83 @@ class Control:
                 self._stop()
             case Counts():
                 return self._all_counts()
+            case Line():
+                _change_line(self._line(command.bus), command)
             case _:
-                self._change(self._device(command.device), command)
+                return self._change(self._device(command.device), command)
         return {}
 
-    def _change(self, device: Device, command: _DeviceCommand) -> None:
+    def _change(self, device: Device, command: _DeviceCommand) -> dict[str, object]:
+        """Returns what the answer says beside "ok"."""
         match command:
             case Set(point=point, value=value):
                 device.force(_known_point(device, point, value), value)
+            case Hold(points=pattern):
+                return {"points": device.hold(pattern)}
+            case Shift(point=point, to=to):
+                device.shift(_known_point(device, point), to if isinstance(to, float) else _shortly_before_end(device, point))
             case Release(point=point):
                 device.release(_known_point(device, point) if point else None)
             case Silence(seconds=seconds):
                 device.silence(seconds)
             case Speak():
                 device.silence(0)
-            case Fault(kind="none"):
-                device.switch(None)
-            case Fault(kind=kind, probability=probability, milliseconds=delay_ms):
-                if kind not in (SERIAL_FAULTS if device.bus in self._serial else TCP_FAULTS):
-                    raise RefusedError(f'"{kind}" cannot happen on the TCP bus "{device.bus}"')
-                device.switch(SwitchedFault(kind, probability, delay_ms))
+            case Fault():
+                self._switch(device, command)
+        return {}
+
+    def _switch(self, device: Device, fault: Fault) -> None:
+        """Raises RefusedError for what cannot happen there."""
+        is_serial = isinstance(self._lines[device.bus], SerialLine)
+        if fault.kind == "none":
+            device.switch(None)
+            return
+        if fault.kind not in (SERIAL_FAULTS if is_serial else TCP_FAULTS):
+            raise RefusedError(f'"{fault.kind}" cannot happen on the {"serial" if is_serial else "TCP"} bus "{device.bus}"')
+        if fault.kind in device.image.tongue.without:
+            raise RefusedError(f'"{fault.kind}" cannot happen to "{device.code}": its protocol has no such thing')
+        device.switch(SwitchedFault(fault.kind, fault.probability, fault.milliseconds, fault.code))
 
     def _device(self, code: str) -> Device:
         if code not in self._devices:
             raise RefusedError(f'no device "{code}"; there are {", ".join(self._devices)}')
         return self._devices[code]
 
+    def _line(self, name: str) -> SerialLine | TcpLine:
+        if name not in self._lines:
+            raise RefusedError(f'no bus "{name}"; there are {", ".join(self._lines)}')
+        return self._lines[name]
+
     def _all_counts(self) -> dict[str, object]:
         return {
-            "buses": [{"bus": name, **msgspec.to_builtins(counts)} for name, counts in self._counts.items()],
+            "buses": [{"bus": name, **msgspec.to_builtins(line.counts)} for name, line in self._lines.items()],
             "devices": [{"device": code, **msgspec.to_builtins(device.counts)} for code, device in self._devices.items()],
         }
+
+
+def _change_line(line: SerialLine | TcpLine, command: Line) -> None:
+    if command.seconds is not None and command.kind != "unplug":
+        raise RefusedError(f'"{command.kind}" has no seconds; it lasts until "none"')
+    match line, command.kind:
+        case SerialLine(), "unplug":
+            line.unplug(command.seconds)
+        case SerialLine(), "wrong_speed" | "none":
+            line.garbles = command.kind == "wrong_speed"
+            line.plug()
+        case TcpLine(), "taken" | "hang_up" | "mute":
+            line.switch(command.kind)
+        case TcpLine(), "none":
+            line.switch(None)
+        case _:
+            raise RefusedError(f'"{command.kind}" cannot happen on the {"serial" if isinstance(line, SerialLine) else "TCP"} bus "{command.bus}"')
+
+
+def _shortly_before_end(device: Device, point: str) -> float:
+    """A few of its last digits before a register begins anew."""
+    width = device.image.width(point)
+    if width is None:
+        raise RefusedError(f'"{point}" of "{device.code}" never begins anew')
+    return width - float(STEPS_LEFT / 10 ** device.image.decimals[point])
 
 
 def _known_point(device: Device, point: str, value: float | str | None = None) -> str:

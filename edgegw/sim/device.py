@@ -5,27 +5,34 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 
 import msgspec
 
+from edgegw.sim import forgery
 from edgegw.sim.frames import Request
 from edgegw.sim.journal import Entry
 from edgegw.sim.station import SimDevice
 from edgegw.sim.tongue import Body, Physical
 
-SERIAL_FAULTS = frozenset({"delay", "crc", "truncate", "noise", "exception"})
-# A stream socket neither damages nor invents bytes.
-TCP_FAULTS = frozenset({"delay", "exception"})
+SERIAL_FAULTS = frozenset({"delay", "crc", "truncate", "noise", "garbage", "exception", "reboot", *forgery.KINDS})
+# A stream socket neither damages nor invents bytes, and a server has one device for each unit.
+TCP_FAULTS = frozenset({"delay", "exception", "reboot", "transaction", "flood", *forgery.KINDS}) - {"twin"}
 # What cuts, delays or damages an answer. Noise stands before a whole one, an exception is a whole one.
-_NOT_WHOLE = frozenset({"delay", "crc", "truncate"})
+_NOT_WHOLE = frozenset({"delay", "crc", "truncate", "twin"})
+# No answer at all, or the answer to something else: nothing of it may become a value.
+_NO_ANSWER = frozenset({"garbage", "transaction", *forgery.KINDS}) - {"twin"}
+# What a device is away for when it starts anew, unless told otherwise.
+_REBOOT_MS = 3000.0
 
 
 class SwitchedFault(msgspec.Struct, frozen=True):
-    """A fault of the answers of one device: how often, and for `delay` how long."""
+    """A fault of the answers of one device: how often, for `delay` and `reboot` how long, for `exception` which."""
 
     kind: str
     probability: float
     delay_ms: float = 0.0
+    code: int | None = None
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -40,7 +47,7 @@ class Reply(msgspec.Struct, frozen=True):
 
     @property
     def whole(self) -> bool:
-        return self.fault not in _NOT_WHOLE
+        return self.fault not in _NOT_WHOLE | _NO_ANSWER
 
 
 class DeviceCounts(msgspec.Struct):
@@ -67,6 +74,7 @@ class Device:
         self._measure = measure
         self._is_dark = is_dark
         self._forced: dict[str, Physical] = {}
+        self._shifts: dict[str, float] = {}
         self._silent_until_ns = 0.0
         self._fault: SwitchedFault | None = None
         self._random = random.Random(seed)
@@ -80,6 +88,21 @@ class Device:
     def release(self, point: str | None) -> None:
         """The point, or every point, follows the station again."""
         self._forced = {name: value for name, value in self._forced.items() if point not in (None, name)}
+        self._shifts = {name: shift for name, shift in self._shifts.items() if point not in (None, name)}
+
+    def hold(self, pattern: str) -> list[str]:
+        """The points of this pattern stay as they are now until `release`; returns their names."""
+        now = self._moved(self._measure())
+        held = {point: now[point] for point in self.image.points if point in now and fnmatchcase(point, pattern)}
+        self._forced = {**self._forced, **held}
+        return list(held)
+
+    def shift(self, point: str, to: float) -> None:
+        """The register stands at `to` now and goes on counting from there, until `release`. Raises ValueError when it is none."""
+        measured = self._measure().get(point)
+        if measured is None or isinstance(measured, str):
+            raise ValueError(f"nothing in the station drives {point} of {self.code}")
+        self._shifts = {**self._shifts, point: to - measured}
 
     def silence(self, seconds: float | None) -> None:
         """No answer for this long; None: until told to speak (`silence(0)`)."""
@@ -98,12 +121,21 @@ class Device:
             return None
         fault = self._drawn_fault()
         busy = fault is not None and fault.kind == "exception"
-        said = self.image.refuse(request) if busy else self.image.answer(request, self._measure(), self._forced)
+        code = fault.code if fault and busy else None
+        said = self.image.refuse(request, code) if busy else self.image.answer(request, self._moved(self._measure()), self._forced)
         if said is None:
             self.counts.unanswered += 1
             return None
-        delay_ns = round(fault.delay_ms * 1e6) if fault and fault.kind == "delay" and said.exception is None else 0
-        return Reply(request, said.payload, said.exception, said.values, fault.kind if fault else None, delay_ns)
+        if fault is None:
+            return Reply(request, said.payload, said.exception, said.values)
+        if fault.kind == "reboot":
+            # It answers this question, and is away before the rest of the round.
+            self.silence((fault.delay_ms or _REBOOT_MS) / 1000)
+            self._fault = None
+        delay_ns = round(fault.delay_ms * 1e6) if fault.kind == "delay" and said.exception is None else 0
+        # An exception has nothing that could be forged.
+        kind = None if said.exception is not None and fault.kind in forgery.KINDS else fault.kind
+        return Reply(request, said.payload, said.exception, {} if kind in _NO_ANSWER else said.values, kind, delay_ns)
 
     def entry(self, reply: Reply, request_ns: int, finished_ns: int, finished_ms: int, *, whole: bool) -> Entry:
         """Numbers the answer, which is now on the line, and says what it was."""
@@ -126,6 +158,15 @@ class Device:
             values=reply.values,
         )
 
+    def _moved(self, measured: Mapping[str, Physical]) -> Mapping[str, Physical]:
+        """What the station measures, with the registers that were put elsewhere; they begin anew at their end."""
+        moved = {point: _wrapped(float(measured[point]) + shift, self.image.width(point)) for point, shift in self._shifts.items()}
+        return {**measured, **moved} if moved else measured
+
     def _drawn_fault(self) -> SwitchedFault | None:
         fault = self._fault
         return fault if fault and self._random.random() < fault.probability else None
+
+
+def _wrapped(value: float, width: float | None) -> float:
+    return value % width if width else value

@@ -22,8 +22,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from edgegw.drivers.dlt645_profile import DltProfile, ItemRow
+from edgegw.sim import forgery
 from edgegw.sim.frames import Request
-from edgegw.sim.tongue import Physical, Said, Tongue
+from edgegw.sim.tongue import NO_VALUE, Physical, Said, Tongue
 
 # To whichever meter hears it.
 ANY_UNIT = -1
@@ -58,7 +59,7 @@ def _parse(received: bytes) -> Request | None:
     return Request(unit, frame[8], int.from_bytes(data[:size], "little"), size, body=data[size:])
 
 
-DLT645 = Tongue(_size, _parse, lambda _, payload: payload)
+DLT645 = Tongue(_size, _parse, lambda _, payload: payload, forgery.dlt645)
 
 
 class _Place(NamedTuple):
@@ -92,6 +93,8 @@ class Dlt645Body:
         if point not in self._rows:
             raise ValueError(f"it has no {point}")
         row = self._rows[point]
+        if value == NO_VALUE:
+            return
         if isinstance(value, str) or (row.bit is None and self._digits(row, value) is None):
             raise ValueError(f"{point} cannot be {value}")
 
@@ -104,8 +107,15 @@ class Dlt645Body:
             return self._follow(request, forced) if request.function in _FOLLOWS else self._read(request, values, forced)
         return None
 
-    def refuse(self, request: Request) -> Said:
-        return self._refuse(request, _OTHER_ERROR, {})
+    def width(self, point: str) -> float | None:
+        row = self._rows.get(point)
+        if row is None or row.bit is not None:
+            return None
+        form = self._profile.row_format(row)
+        return float(10 ** (2 * form.size - form.decimals) * Fraction(str(row.scale)))
+
+    def refuse(self, request: Request, code: int | None = None) -> Said:
+        return self._refuse(request, code or _OTHER_ERROR, {})
 
     # -- reading
 

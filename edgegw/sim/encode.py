@@ -17,6 +17,7 @@ from fractions import Fraction
 import msgspec
 
 from edgegw.drivers.profile import PointRow, Profile
+from edgegw.sim.tongue import NO_VALUE
 
 # Acrel's DC meters show four digits: 750.3 V is sent as 7503 and 10**2.
 MANTISSA_MAX = 9999
@@ -31,6 +32,10 @@ _LIMITS = {
     "u64": (0, 2**64 - 1),
     "i64": (-(2**63), 2**63 - 1),
 }
+_WIDTHS = {"u16": 2**16, "u32": 2**32, "i32": 2**31, "u64": 2**64}
+# What a float register can hold that is no number.
+NO_NUMBERS = frozenset({"nan", "inf", "-inf"})
+_ABSENT = NO_NUMBERS | {NO_VALUE}
 _FLOATS = {"f32": (">f", ">I"), "f64": (">d", ">Q")}
 
 
@@ -67,14 +72,19 @@ class Encoder:
         words = self.row.type in ("string", "datetime") or bool(self._tokens)
         return next(iter(self.codes.values()), "" if words else 0.0)
 
+    @property
+    def width(self) -> float | None:
+        """Where a register begins anew, in the point's unit; None where it is no whole number."""
+        return None if self.row.coil or self.row.exponent is not None else _WIDTHS.get(self.row.type, 0) * float(self.ratio) or None
+
     def encode(self, value: float | str) -> Raw:
-        """The quantity, in the dictionary's unit, as this device sends it."""
+        """The quantity, in the dictionary's unit, as this device sends it; `none`, `nan`, `inf` and `-inf` where it can send such a thing."""
         row = self.row
+        if value in _ABSENT and (row.invalid or row.type in _FLOATS):
+            return self._absent(str(value))
         if row.type in ("string", "datetime"):
             return self._text(str(value)) if row.type == "string" else self._clock(str(value))
-        if self._tokens:
-            return self._integer(sum(1 << bit for bit, token in self._tokens.items() if token in str(value).split()))
-        if self.codes:
+        if self._tokens or self.codes:
             return self._integer(self._code(value))
         if isinstance(value, str):
             raise ValueError(f"{row.point}: {value!r} is no number")  # noqa: TRY004 - one kind of error for every value that cannot be sent
@@ -83,6 +93,14 @@ class Encoder:
         if row.exponent is not None:
             return self._with_exponent(value)
         return self._integer(round((value - float(self.addend)) / float(self.ratio)))
+
+    def _absent(self, value: str) -> Raw:
+        """A device that sends floats without a value of its own for "none" sends what is no number."""
+        if value in NO_NUMBERS and self.row.type not in _FLOATS:
+            raise ValueError(f"{self.point} cannot be {value}")
+        if value == NO_VALUE and self.row.invalid:
+            return self._integer(self.row.invalid[0])
+        return Raw(self._registers(self._bits(float("nan" if value == NO_VALUE else value))), None)
 
     def again(self, raw: Raw) -> Raw:
         """The same registers as this point says them: two points may name one register (a state as a number and as a word)."""
@@ -113,13 +131,17 @@ class Encoder:
 
     def _float(self, value: float) -> Raw:
         """A float on the very border of two last digits is moved by its own last bit, so that either rounding of it is the same."""
-        as_float, as_integer = _FLOATS[self.row.type]
-        bits: int = struct.unpack(as_integer, struct.pack(as_float, value / float(self.ratio)))[0]
+        bits = self._bits(value / float(self.ratio))
         digits = self._float_digits(bits)
         if digits.denominator == 2:
             bits += 1
             digits = self._float_digits(bits)
         return Raw(self._registers(bits), round(digits))
+
+    def _bits(self, real: float) -> int:
+        as_float, as_integer = _FLOATS[self.row.type]
+        bits: int = struct.unpack(as_integer, struct.pack(as_float, real))[0]
+        return bits
 
     def _float_digits(self, bits: int) -> Fraction:
         as_float, as_integer = _FLOATS[self.row.type]
@@ -127,7 +149,9 @@ class Encoder:
         return Fraction(sent) * self._digits
 
     def _code(self, value: float | str) -> int:
-        """The raw value that means `value`; the first where several do."""
+        """The raw value that means `value`, the first where several do; or the bits of its words."""
+        if self._tokens:
+            return sum(1 << bit for bit, token in self._tokens.items() if token in str(value).split())
         for raw, meaning in self.codes.items():
             if meaning == value or (isinstance(value, float) and meaning == round(value)):
                 return raw

@@ -7,11 +7,12 @@ cloud lies is for the caller to write above it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from edgegw.drivers.catalogue import load_profile
 from edgegw.sim.station import SimDevice, Station
+from edgegw.sim.tcp_line import HOST
 
 _Fields = Mapping[str, object]
 
@@ -31,6 +32,8 @@ _CLEAR_S = {"water-leak": 60.0, "smoke": 60.0}
 
 _PHASE_HIGH_V, _PHASE_LOW_V = 253.0, 187.0
 _UPS_ROUTE_BATTERY = 3
+# A UPS that tells its status in words alone: below this voltage at its input it lives on its battery.
+_UPS_INPUT_LOST_V = 100.0
 
 
 def bus_and_device_tables(station: Station, ports: Mapping[str, Any], period_s: float | None) -> str:
@@ -39,6 +42,25 @@ def bus_and_device_tables(station: Station, ports: Mapping[str, Any], period_s: 
     devices = (_table("device", _device(device, period_s)) for device in station.device)
     rules = (_table("rule", rule) for rule in _rules(station.device))
     return "\n".join((*buses, *devices, *rules))
+
+
+def fixed_ports(station: Station) -> dict[str, Any]:
+    """What a station with `links` and TCP ports of its own will say of its buses: a configuration can be written before it runs."""
+    return {
+        "buses": [
+            {"name": bus.name, "kind": "tcp", "host": HOST, "port": bus.port}
+            if bus.kind == "tcp"
+            else {
+                "name": bus.name,
+                "kind": "serial",
+                "path": f"{station.links}/{bus.name}",
+                "baudrate": bus.baudrate,
+                "parity": bus.parity,
+                "stop_bits": bus.stop_bits,
+            }
+            for bus in station.bus
+        ]
+    }
 
 
 def _bus(port: Mapping[str, Any]) -> _Fields:
@@ -60,12 +82,13 @@ def _device(device: SimDevice, period_s: float | None) -> _Fields:
 
 def _rules(devices: Iterable[SimDevice]) -> list[_Fields]:
     """Rules for the kinds of devices that are there."""
+    devices = list(devices)
     roles = {device.role for device in devices}
     rules: list[_Fields] = []
     if "incoming" in roles:
         rules += _voltage_rules()
     if "ups" in roles:
-        rules += _ups_rules()
+        rules += _ups_rules([row.point for device in devices if device.role == "ups" for row in load_profile(device.profile).point])
     if "cabinet" in roles:
         rules += _temperature_rules([device.code for device in devices if device.role == "cabinet"])
     if "inputs" in roles:
@@ -102,10 +125,13 @@ def _voltage_rules() -> list[_Fields]:
     ]
 
 
-def _ups_rules() -> list[_Fields]:
+def _ups_rules(points: Collection[str]) -> list[_Fields]:
     """On battery and low battery (section 4.2)."""
+    how = {"condition": "low", "point": "input.voltage", "limit": _UPS_INPUT_LOST_V, "deadband": 80.0}
+    if "ups.route" in points:
+        how = {"condition": "equals", "point": "ups.route", "limit": float(_UPS_ROUTE_BATTERY)}
     return [
-        {"name": "ups-on-battery", "condition": "equals", "point": "ups.route", "limit": float(_UPS_ROUTE_BATTERY), "device_class": "ups", "on_delay_s": 2.0, "off_delay_s": 10.0, "level": "major", "text": "UPS电池供电"},
+        {"name": "ups-on-battery", **how, "device_class": "ups", "on_delay_s": 2.0, "off_delay_s": 10.0, "level": "major", "text": "UPS电池供电"},
         {"name": "ups-battery-low", "condition": "low", "point": "battery.charge", "limit": 20.0, "device_class": "ups", "deadband": 10.0, "level": "critical", "text": "UPS电池电量低"},
     ]  # fmt: skip
 

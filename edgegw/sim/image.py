@@ -42,6 +42,9 @@ class Image:
         """Raises ValueError when this value cannot be sent."""
         self._by_point[point].encode(value)
 
+    def width(self, point: str) -> float | None:
+        return self._by_point[point].width
+
     def answer(self, request: Request, values: Mapping[str, Physical], forced: Mapping[str, Physical]) -> Said:
         code = frames.refusal(request, self.functions) or self.hole(request)
         if code is not None:
@@ -49,8 +52,8 @@ class Image:
         pdu, said = self.read(request, values, forced)
         return Said(pdu, said)
 
-    def refuse(self, request: Request) -> Said:
-        return _refusal(request, BUSY)
+    def refuse(self, request: Request, code: int | None = None) -> Said:
+        return _refusal(request, code or BUSY)
 
     def read(self, request: Request, values: Mapping[str, float | str], forced: Mapping[str, float | str]) -> tuple[bytes, dict[str, int | str | None]]:
         """The answer's PDU, and what it says: exactly the points that lie wholly in it."""

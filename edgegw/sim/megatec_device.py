@@ -17,9 +17,10 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from fastcrc import crc16
 
 from edgegw.drivers.megatec_profile import CommandRow, MegatecProfile
+from edgegw.sim import forgery
 from edgegw.sim.frames import Request
 from edgegw.sim.megatec_answers import DEFAULTS, OWN, WRITERS, Pen, Says, nominal_of
-from edgegw.sim.tongue import Physical, Said, Tongue
+from edgegw.sim.tongue import NO_VALUE, Physical, Said, Tongue
 
 # Longest request: QPIGS with its check.
 _REQUEST_MAX = 16
@@ -36,7 +37,7 @@ class MegatecBody:
         self._ignored = frozenset(profile.profile.ignore_status_bits)
         self._rated = "F" in profile.profile.introduce or self._dialect == "voltronic-qs-hex"
         self._rows = {row.point: row for row in profile.point}
-        self.tongue = Tongue(_size, _parse, lambda _, payload: payload)
+        self.tongue = Tongue(_size, _parse, lambda _, payload: payload, forgery.megatec, frozenset({"crc", "foreign_unit", "twin"}))
         self.decimals: Mapping[str, int] = {row.point: profile.row_point(row).decimals for row in profile.point}
         self.points = (*self._rows, *_QUIRKS)
         self._writers: dict[str, Callable[[Pen], str]] = {**WRITERS, **OWN.get(self._dialect, {})}
@@ -45,7 +46,7 @@ class MegatecBody:
         if point not in self.points:
             raise ValueError(f"it has no {point}")
         numeric = isinstance(DEFAULTS.get(point), float)
-        if numeric and not isinstance(value, (int, float)):
+        if numeric and value != NO_VALUE and not isinstance(value, (int, float)):
             raise ValueError(f"{point} is a number")
 
     def answer(self, request: Request, values: Mapping[str, Physical], forced: Mapping[str, Physical]) -> Said | None:
@@ -54,13 +55,18 @@ class MegatecBody:
             return None
         if command not in self._writers or command in _words(forced, "quirk.nak"):
             return self.refuse(request)
-        pen = Pen({**values, **forced}, _words(forced, "quirk.dashes"))
+        absent = frozenset(point for point, value in forced.items() if value == NO_VALUE)
+        measured = {point: value for point, value in forced.items() if point not in absent}
+        pen = Pen({**values, **measured}, _words(forced, "quirk.dashes") | absent)
         text = self._writers[command](pen)
         body = text.encode("latin-1")
         ending = b"" if forced.get("quirk.no_cr") else b"\r"
         return Said(body + (_check(body) if self._dialect == "voltronic-axpert" else b"") + ending, self._said(command, pen.says))
 
-    def refuse(self, request: Request) -> Said:
+    def width(self, point: str) -> float | None:  # noqa: ARG002 - one signature for every body
+        return None
+
+    def refuse(self, request: Request, code: int | None = None) -> Said:  # noqa: ARG002 - it has one word for every refusal
         word = _NAK.get(self._dialect, "(NAK")
         body = request.body if word is None else word.encode()
         if word is not None and self._dialect == "voltronic-axpert":

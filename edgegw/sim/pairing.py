@@ -138,7 +138,7 @@ def difference(entry: Entry, row: Row, decimals: Decimals) -> str:
 
 def _same(point: str, sent: int | str | None, decimals: int, cell: Cell) -> bool:
     if sent is None:
-        return cell.value is None and cell.quality == "bad"
+        return cell.value is None and cell.quality in ("bad", "not fitted")
     if isinstance(sent, str) or isinstance(cell.value, str):
         return sent == cell.value
     value = sent * 10.0**-decimals

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from functools import lru_cache
 
 import msgspec
 
@@ -32,6 +33,12 @@ DC_PILE_KW = 100.0
 DC_PILE_END_KW = 30.0
 # A DC session is at full power for this share of its time and tapers after it.
 DC_FULL_SHARE = 0.6
+# When most people want it, for how long, and what is left of it at night.
+DC_PEAK_HOURS = (12.0, 19.0)
+DC_PEAK_WIDTH_H = 2.0
+DC_DEMAND_MIN = 0.25
+# Sessions of a day at all guns of the largest station.
+WHIMS_KEPT = 4096
 # Lighting, controller, ventilation.
 AUXILIARY_KW = 2.4
 # What a DC pile takes from the grid for what it gives.
@@ -48,11 +55,29 @@ class Sessions(msgspec.Struct, frozen=True):
     first_s: float
     every_s: float
     length_s: float
+    by_demand: bool = False
+    """Only as many of them take place as people come at that hour."""
 
     def progress(self, day_s: float) -> float | None:
         """How far the session of this moment is, 0 to 1; None between two."""
-        since_s = (day_s - self.first_s) % self.every_s
-        return since_s / self.length_s if since_s < self.length_s else None
+        number, since_s = divmod(day_s - self.first_s, self.every_s)
+        if since_s >= self.length_s or (self.by_demand and not self._takes_place(int(number))):
+            return None
+        return since_s / self.length_s
+
+    def _takes_place(self, number: int) -> bool:
+        return demand((self.first_s + number * self.every_s + self.length_s / 2) / 3600 % 24) > _whim(self.first_s, number)
+
+
+def demand(hour: float) -> float:
+    """How much of the DC piles is in use: all of them at noon and in the evening, few at night."""
+    return DC_DEMAND_MIN + (1 - DC_DEMAND_MIN) * max(math.exp(-(((hour - peak) / DC_PEAK_WIDTH_H) ** 2)) for peak in DC_PEAK_HOURS)
+
+
+@lru_cache(maxsize=WHIMS_KEPT)
+def _whim(first_s: float, number: int) -> float:
+    """0 to 1, the same whenever it is asked."""
+    return random.Random(f"{first_s}/{number}").random()
 
 
 def ac_sessions(chance: random.Random) -> Sessions:
@@ -62,9 +87,9 @@ def ac_sessions(chance: random.Random) -> Sessions:
 
 
 def dc_sessions(chance: random.Random) -> Sessions:
-    """About 40 minutes at a DC pile, most of the day in use."""
+    """About 40 minutes at a DC pile, one after the other where people wait."""
     length_s = chance.uniform(30, 50) * 60
-    return Sessions(chance.uniform(0, length_s), length_s + chance.uniform(5, 20) * 60, length_s)
+    return Sessions(chance.uniform(0, length_s), length_s + chance.uniform(5, 20) * 60, length_s, by_demand=True)
 
 
 def ac_power_kw(progress: float | None) -> float:

@@ -19,10 +19,11 @@ import select
 import threading
 import time
 import tty
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
+from edgegw.sim import forgery
 from edgegw.sim.device import Device, Reply
 from edgegw.sim.frames import RTU_FRAME_BYTES_MAX, Request
 from edgegw.sim.journal import Journal
@@ -39,6 +40,10 @@ FRAME_BYTES_MAX = RTU_FRAME_BYTES_MAX
 READ_BYTES_MAX = 4096
 
 
+# Of the requests at a wrong speed these bring noise back; of the answers of two devices with one address these come one behind the other.
+BABBLE_SHARE = 0.5
+
+
 class LineCounts(msgspec.Struct):
     """What the line saw of its master."""
 
@@ -53,6 +58,8 @@ class LineCounts(msgspec.Struct):
     """Frames with a wrong check, or of no known shape."""
     foreign: int = 0
     """Requests to a unit that is not on this line."""
+    connections: int = 0
+    """Of a server: how often somebody connected."""
 
 
 class SerialLine:
@@ -66,12 +73,14 @@ class SerialLine:
         self._tongues = tuple(dict.fromkeys(device.image.tongue for device in devices.values()))
         self._journal = journal
         self._random = random.Random(seed)
-        # Our own hold on the far end keeps the pty alive while the gateway closes and opens it.
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self.path = os.ttyname(self._slave)
-        self._stop = os.eventfd(0, os.EFD_CLOEXEC)
+        self._open()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+        self._away_ns = 0.0
+        self._plugged = threading.Event()
+        self.garbles = False
+        """The line runs at another speed than its master: neither understands the other."""
+        self.on_path: Callable[[str], None] = lambda _: None
+        """Told the new path of a pty that was plugged in again."""
         self._stopped = False
         self._answer_end_ns: int | None = None
         self._thread = threading.Thread(target=self._serve, name=f"line-{name}", daemon=True)
@@ -81,23 +90,65 @@ class SerialLine:
 
     def stop(self) -> None:
         self._stopped = True
-        os.eventfd_write(self._stop, 1)
+        self._plugged.set()
+        os.eventfd_write(self._wake, 1)
         self._thread.join()
-        for descriptor in (self._master, self._slave, self._stop):
+        for descriptor in (self._master, self._slave, self._wake):
             os.close(descriptor)
+
+    # -- what a control command changes
+
+    def unplug(self, seconds: float | None) -> None:
+        """The adapter is pulled out; after so long, or with `plug`, it is back under another number."""
+        self._plugged.clear()
+        self._away_ns = float("inf") if seconds is None else seconds * 1e9
+        os.eventfd_write(self._wake, 1)
+
+    def plug(self) -> None:
+        self._plugged.set()
+
+    def _open(self) -> None:
+        """Our own hold on the far end keeps the pty alive while the gateway closes and opens it."""
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self.path = os.ttyname(self._slave)
 
     # -- the thread
 
     def _serve(self) -> None:
         while not self._stopped:
+            if self._away_ns:
+                self._be_away()
             heard = self._listen()
-            if heard is not None:
+            if heard is not None and self.garbles:
+                self._babble(heard[1])
+            elif heard is not None:
                 self._exchange(*heard)
+
+    def _be_away(self) -> None:
+        away_ns, self._away_ns = self._away_ns, 0.0
+        os.close(self._slave)
+        os.close(self._master)  # The gateway's end hangs up.
+        # Somebody else has the old number meanwhile, so that the adapter gets another one.
+        held = os.openpty()
+        self._plugged.wait(None if away_ns == float("inf") else away_ns / 1e9)
+        self._open()
+        for descriptor in held:
+            os.close(descriptor)
+        self._answer_end_ns = None
+        self.on_path(self.path)
+
+    def _babble(self, size: int) -> None:
+        """What a request looks like at another speed: nothing that anybody would answer; now and then the line's own unrest comes back."""
+        self.counts.bad_requests += 1
+        if self._random.random() < BABBLE_SHARE:
+            self._send(self._random.randbytes(self._random.randint(1, size)), time.monotonic_ns())
 
     def _listen(self) -> tuple[Request, int, int] | None:
         """The next whole request, its bytes, and the time of its first byte; None after a broken one, and at the end."""
         received, first_ns = b"", 0
-        while not self._stopped:
+        while not self._stopped and not self._away_ns:
             readable = self._wait_readable(INCOMPLETE_NS if received else None)
             now_ns = time.monotonic_ns()
             if not readable:
@@ -163,7 +214,23 @@ class SerialLine:
             return frame[: len(frame) // 2]
         if reply.fault == "noise":
             return self._random.randbytes(self._random.randint(1, 8)) + frame
+        if reply.fault == "garbage":
+            return self._random.randbytes(self._random.randint(1, len(frame)))
+        if reply.fault in forgery.KINDS:
+            forged = device.image.tongue.forge(reply.fault, reply.request, reply.payload)
+            return forged if reply.fault != "twin" else self._of_two(frame, forged)
         return frame
+
+    def _of_two(self, frame: bytes, other: bytes) -> bytes:
+        """Two devices answer: the one behind the other, or into each other some characters apart, where a zero wins.
+
+        Never exactly at once: two that differ in one bit and by one in an additive sum would make a third answer with a right sum, which no master can tell.
+        """
+        if self._random.random() < BABBLE_SHARE:
+            return frame + other
+        apart = self._random.randint(1, 3)
+        mixed = bytes(one & two for one, two in zip(frame[apart:], other, strict=False))
+        return frame[:apart] + mixed + other[-apart:]
 
     def _send(self, frame: bytes, begin_ns: int) -> bool:
         """Paces the bytes out. False when the master talked into them or does not fetch them: the rest is then not sent."""
@@ -200,7 +267,9 @@ class SerialLine:
 
     def _wait_readable(self, timeout_ns: int | None) -> bool:
         timeout_s = None if timeout_ns is None else timeout_ns / 1e9
-        readable, _, _ = select.select([self._master, self._stop], [], [], timeout_s)
+        readable, _, _ = select.select([self._master, self._wake], [], [], timeout_s)
+        if self._wake in readable:
+            os.eventfd_read(self._wake)
         return self._master in readable
 
     def _read(self) -> bytes:

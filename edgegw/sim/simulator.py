@@ -13,6 +13,7 @@ import asyncio
 import threading
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -58,6 +59,7 @@ class Simulator:
         self.ports: dict[str, Port] = {}
         self.devices: dict[str, Device] = {}
         self.counts: dict[str, LineCounts] = {}
+        self._lines: dict[str, SerialLine | TcpLine] = {}
         self.journal_path = journal
         self.control_path = control
         self._clock = Clock(speed)
@@ -119,15 +121,14 @@ class Simulator:
                 self._started.set_exception(RuntimeError("the simulated station did not start"))
 
     async def _live(self) -> None:
-        images = {device.code: build_body(device.profile) for device in self.station.device}
+        images = {device.code: build_body(device.profile, device.image) for device in self.station.device}
         self.devices = {device.code: self._device(device, images[device.code], index) for index, device in enumerate(self.station.device)}
         async with AsyncExitStack() as stack:
             journal = Journal(self.journal_path, {code: image.decimals for code, image in images.items()})
             stack.callback(journal.close)
             for index, bus in enumerate(self.station.bus):
                 await self._open(bus, journal, index, stack)
-            serial = frozenset(bus.name for bus in self.station.bus if bus.kind == "serial")
-            server = ControlServer(self.control_path, Control(self.devices, self.counts, serial, self.ask_to_stop))
+            server = ControlServer(self.control_path, Control(self.devices, self._lines, self.ask_to_stop))
             await server.start()
             stack.push_async_callback(server.stop)
             self._started.set_result(None)
@@ -137,17 +138,29 @@ class Simulator:
         """Opens the line of one bus and says how it ends."""
         units = {device.unit: device for device in self.devices.values() if device.bus == bus.name}
         if bus.kind == "tcp":
-            line = TcpLine(bus.name, units, journal, paced=self._paced)
+            line = TcpLine(bus.name, units, journal, paced=self._paced, port=bus.port)
             await line.start()
             stack.push_async_callback(line.stop)
             self.ports[bus.name] = Port(bus.name, "tcp", host=HOST, port=line.port)
-            self.counts[bus.name] = line.counts
+            self._note(bus.name, line)
             return
         wire = SerialLine(bus.name, bus.character_ns if self._paced else 0.0, units, journal, seed=self.station.seed + index)
         wire.start()
         stack.callback(wire.stop)
-        self.ports[bus.name] = Port(bus.name, "serial", path=wire.path, baudrate=bus.baudrate, parity=bus.parity, stop_bits=bus.stop_bits)
-        self.counts[bus.name] = wire.counts
+        path = _link(Path(self.station.links, bus.name), wire.path, stack) if self.station.links else wire.path
+        self.ports[bus.name] = Port(bus.name, "serial", path=path, baudrate=bus.baudrate, parity=bus.parity, stop_bits=bus.stop_bits)
+        self._note(bus.name, wire)
+        wire.on_path = partial(self._moved, bus.name)
+
+    def _note(self, name: str, line: SerialLine | TcpLine) -> None:
+        self.counts[name], self._lines[name] = line.counts, line
+
+    def _moved(self, name: str, pty: str) -> None:
+        """An adapter was plugged in again: its name of its own leads to the new pty."""
+        if self.station.links:
+            _point_link(Path(self.station.links, name), pty)
+        else:
+            self.ports[name] = msgspec.structs.replace(self.ports[name], path=pty)
 
     async def _turn(self) -> None:
         """Moves the world until the end."""
@@ -162,6 +175,26 @@ class Simulator:
         return Device(device, image, lambda: self._world.values[device.code], self.station.seed * 1000 + index, lambda: device.code in self._world.silent)
 
 
+def _link(name: Path, pty: str, stack: AsyncExitStack) -> str:
+    """Gives the pty this name until the end. A link that a killed station left behind is taken over; anything else is left alone (FileExistsError)."""
+    name.parent.mkdir(parents=True, exist_ok=True)
+    _point_link(name, pty)
+    stack.callback(name.unlink, missing_ok=True)
+    return str(name)
+
+
+def _point_link(name: Path, pty: str) -> None:
+    if name.is_symlink():
+        name.unlink()
+    name.symlink_to(pty)
+
+
 def _no_port(fault: OSError) -> EdgegwError:
-    where = f"{fault.filename}: " if fault.filename else ""
-    return EdgegwError("E-SIM-PORT", f"the simulated station cannot open its ports and files: {where}{fault.strerror}", "name another --journal or --control")
+    # Of a link the second name is the link's own.
+    name = fault.filename2 or fault.filename
+    where = f"{name}: " if name else ""
+    return EdgegwError(
+        "E-SIM-PORT",
+        f"the simulated station cannot open its ports and files: {where}{fault.strerror}",
+        "name another --journal or --control, or other links and ports in the station file",
+    )

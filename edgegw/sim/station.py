@@ -50,6 +50,8 @@ class SimBus(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     baudrate: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 9600
     parity: Literal["N", "E", "O"] = "N"
     stop_bits: Literal[1, 2] = 1
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    """TCP port; 0: any that is free."""
 
     @property
     def character_ns(self) -> float:
@@ -82,6 +84,8 @@ class SimDevice(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the gateway reads of it, as in its configuration; empty: everything."""
     period_s: dict[str, float] = {}
     """Periods of poll groups in the gateway's configuration; empty: the profile's."""
+    image: str = ""
+    """SunSpec: a TOML file with base and registers (hexadecimal words), beside the station file; empty: the models of the profile, driven by the station."""
 
     @property
     def pile_code(self) -> str:
@@ -99,6 +103,8 @@ class Station(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     seed: int = 1
     start_hour: Annotated[float, Meta(ge=0, lt=24)] = 11.0
     """Hour of the simulated day at which the station starts."""
+    links: str = ""
+    """Directory in which each serial bus gets its own name, so that a configuration can be written before the ptys are there; empty: the ptys as they come."""
     bus: list[SimBus]
     device: list[SimDevice]
 
@@ -116,7 +122,11 @@ def load_station(path: Path | None) -> Station:
     mistakes = _mistakes(station)
     if mistakes:
         raise _refused(name, "; ".join(mistakes))
-    return station
+    return station if path is None else msgspec.structs.replace(station, device=[_with_image(device, path.parent) for device in station.device])
+
+
+def _with_image(device: SimDevice, folder: Path) -> SimDevice:
+    return msgspec.structs.replace(device, image=str(folder / device.image)) if device.image else device
 
 
 def _refused(name: str, why: str) -> EdgegwError:

@@ -20,7 +20,7 @@ from edgegw.drivers.sunspec_models import COMMON, END, Field, find_model
 from edgegw.drivers.sunspec_profile import SunspecProfile, SunspecRow
 from edgegw.sim import frames
 from edgegw.sim.frames import Request
-from edgegw.sim.tongue import MODBUS, Physical, Said, Tongue
+from edgegw.sim.tongue import MODBUS, NO_VALUE, Physical, Said, Tongue
 
 BASE = 40000
 _MARKER = (0x5375, 0x6E53)
@@ -67,6 +67,10 @@ class SunspecBody:
         for cell in self._cells:
             self._missing.pop(cell.row.point, None)
 
+    def width(self, point: str) -> float | None:
+        cell = next((cell for cell in self._cells if cell.row.point == point and cell.field.type.startswith("acc")), None)
+        return None if cell is None else float((1 << 16 * cell.field.registers) * _worth(cell, _POWERS.get(cell.field.unit, 0)))
+
     def check(self, point: str, value: Physical) -> None:
         """Raises ValueError when this value cannot be sent."""
         cell = next((cell for cell in self._cells if cell.row.point == point), None)
@@ -94,8 +98,8 @@ class SunspecBody:
                 said[cell.row.point] = _said(cell, registers)
         return Said(frames.registers_pdu(request.function, registers[first:end]), said)
 
-    def refuse(self, request: Request) -> Said:
-        return _refusal(request, _BUSY)
+    def refuse(self, request: Request, code: int | None = None) -> Said:
+        return _refusal(request, code or _BUSY)
 
     def _cell(self, row: SunspecRow, places: Mapping[int, int]) -> _Cell | None:
         model_id = next((model for model in row.models if model in places), None)
@@ -207,7 +211,7 @@ def _raw(cell: _Cell, value: Physical) -> int:
     if row.faults:
         return sum(1 << bit for bit, fault in row.fault_bits.items() if fault.id in str(value).split())
     if isinstance(value, str):
-        return _no_number(row)
+        return _none(field) if value == NO_VALUE else _no_number(row)
     if field.type.startswith("float"):
         return int.from_bytes(struct.pack(">f", value / float(_worth(cell, 0))), "big")
     low, high = _LIMITS.get(field.type, (0, (1 << 16 * field.registers) - 2))

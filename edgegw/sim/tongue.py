@@ -10,11 +10,14 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from edgegw.sim import frames
+from edgegw.sim import forgery, frames
+from edgegw.sim.forgery import Forge
 from edgegw.sim.frames import Request
 
 Physical = float | str
 """A quantity in its unit, or text."""
+NO_VALUE = "none"
+"""Instead of a quantity: what the device sends where it has none."""
 
 
 class Tongue(NamedTuple):
@@ -26,6 +29,10 @@ class Tongue(NamedTuple):
     """A whole request; None when its check is wrong. `Request.unit` is the key of the device on its bus."""
     frame: Callable[[Request, bytes], bytes]
     """The request and the payload of its answer to the bytes for the line."""
+    forge: Forge = forgery.modbus
+    """How an answer is made that is none (`forgery.py`)."""
+    without: frozenset[str] = frozenset()
+    """Faults that it cannot have: where there is no address there is no other unit, where there is no check none is wrong."""
 
 
 MODBUS = Tongue(frames.rtu_size, frames.parse_rtu, lambda request, payload: frames.rtu_frame(request.unit, payload))
@@ -54,5 +61,8 @@ class Body(Protocol):
     def answer(self, request: Request, values: Mapping[str, Physical], forced: Mapping[str, Physical]) -> Said | None:
         """What is said to this request; None where such a device says nothing."""
 
-    def refuse(self, request: Request) -> Said | None:
-        """What a device says that is busy; None where it says nothing then."""
+    def width(self, point: str) -> float | None:
+        """Where a register of energy begins anew, in its unit; None where it has no such end."""
+
+    def refuse(self, request: Request, code: int | None = None) -> Said | None:
+        """A refusal with this code (None: that of a busy device); None where such a device says nothing then."""

@@ -22,14 +22,15 @@ SLEEP_MS_MAX = 18 * 3_600_000
 class Faces:
     """Which device answers in the place of one that is configured."""
 
-    def __init__(self, device: Device, restored: Mapping[str, bytes], on_replaced: Callable[[], None], on_wrong: Callable[[bool], None]) -> None:
+    def __init__(self, device: Device, restored: Mapping[str, bytes], on_replaced: Callable[[str], None], on_wrong: Callable[[str, bool], None]) -> None:
+        """Both are told the device's code."""
         self.key = f"{KEY_PREFIX}identity/{device.code}"
         self._device = device
         self._on_replaced = on_replaced
         self._on_wrong = on_wrong
         self.face = cast("Face", recall(restored, self.key, Face) or Face())
         if self.face.stranger:
-            on_wrong(True)
+            on_wrong(device.code, True)
 
     def meet(self, said: Mapping[str, str], work: Work) -> None:
         """What the device said of itself."""
@@ -39,10 +40,10 @@ class Faces:
             work.states[self.key] = encode(self.face)
         for edge in edges:
             if edge is Edge.REPLACED:
-                self._on_replaced()
+                self._on_replaced(self._device.code)
                 work.tell("replaced", self._device.code, {**_old_and_new(before, self.face), "reason": "another device answers; its registers begin anew"})
             elif edge is not Edge.KNOWN:
-                self._on_wrong(edge is Edge.WRONG)
+                self._on_wrong(self._device.code, edge is Edge.WRONG)
                 work.tell("identity", self._device.code, self._body(before, edge))
                 work.reports.append(self.report(raised=edge is Edge.WRONG))
 

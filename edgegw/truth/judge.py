@@ -10,7 +10,6 @@ A value is never changed and never left out: what is in doubt is marked `suspect
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import msgspec
 
@@ -61,7 +60,7 @@ class Judge:
     def _add_device(self, device: Device, sources: Sequence[Source], place: tuple[float, float], widths: Widths, restored: Mapping[str, bytes]) -> None:
         self._source_ids[device.code] = [source.source_id for source in sources]
         self._registers[device.code] = []
-        faces = Faces(device, restored, partial(self._forget, device.code), partial(self._mark, device.code))
+        faces = Faces(device, restored, self._forget, self._mark)
         self._faces[device.code] = faces
         for source in sources:
             for step in self._source_steps(device, source, faces, widths, restored):

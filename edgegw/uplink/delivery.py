@@ -19,15 +19,21 @@ from collections.abc import Sequence
 from edgegw.block import pack
 from edgegw.clock import Clock
 from edgegw.config.model import Gateway, Uplink
-from edgegw.model import Batch, ClockTrust, Stream
+from edgegw.errors import EXIT_CHECK_FAILED, EdgegwError
+from edgegw.model import Batch, ClockTrust, Identity, Stream
+from edgegw.uplink import faults
+from edgegw.uplink.commands import RESEND, Commands, Journal, no_journal
 from edgegw.uplink.condition import Condition
-from edgegw.uplink.envelope import BATCH, NO_IDENTITY, SCHEMA, EnvelopeError, Sealer
+from edgegw.uplink.envelope import BATCH, NO_IDENTITY, SCHEMA, Command, EnvelopeError, Sealer, intervals_of
 from edgegw.uplink.faults import Fault
 from edgegw.uplink.keys import UplinkKeys
-from edgegw.uplink.lanes import Lane, Lanes
+from edgegw.uplink.lanes import TELEMETRY_LANES, Lane, Lanes
 from edgegw.uplink.mqtt import Link, LinkError, Opened
 from edgegw.uplink.outbox import Outbox
+from edgegw.uplink.packets import Packets
+from edgegw.uplink.padding import padded
 from edgegw.uplink.receipts import Receipts
+from edgegw.uplink.topics import make_topics
 from edgegw.uplink.traffic import Traffic, local_day, packet_bytes
 
 logger = logging.getLogger("edgegw.uplink")
@@ -36,12 +42,12 @@ logger = logging.getLogger("edgegw.uplink")
 LONG_OUTAGE_S = 600.0
 # A slower PUBACK means that the link is full: backlog makes room for what is new.
 SLOW_PUBACK_S = 2.0
+# Telemetry that waits for the next month is asked about this often.
+_HOLD_S = 5.0
 # A denied publish stays denied until a person acts.
 REFUSED_PAUSE_S = 30.0
 # Batches sent in one go before receipts and deadlines are looked at again.
 _BURST_MAX = 32
-# MQTT's part of a PUBLISH beside topic and payload: fixed header 5, topic length 2, packet id 2, no properties 1.
-_PUBLISH_OVERHEAD_BYTES = 10
 _MQTT_FAILURE = 0x80
 # A success code of PUBACK: the broker has nobody to give the message to, and drops it. After a restart of a broker without memory that is a
 # receiver that comes back later than we do. Brokers that pass messages on by rules say it always; the first receipt shows that.
@@ -52,7 +58,9 @@ _PROBE_PAUSE_S_FIRST = 1.0
 class Delivery:
     """What of one uplink outlives a connection. Its `on_...` are the link's listener."""
 
-    def __init__(self, uplink: Uplink, gateway: Gateway, keys: UplinkKeys, outbox: Outbox, clock: Clock) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts that it stands between
+        self, uplink: Uplink, gateway: Gateway, keys: UplinkKeys, outbox: Outbox, clock: Clock, journal: Journal = no_journal
+    ) -> None:
         self._uplink = uplink
         self._clock = clock
         self._outbox = outbox
@@ -60,12 +68,16 @@ class Delivery:
         self._announced: set[bytes] = set()
         self._too_large: set[bytes] = set()
         """Schemas whose document this connection cannot carry."""
-        self._packet_bytes_max: int | None = None
         self._link: Link | None = None
         self._to = ""
-        self.topic = f"egw/1/{gateway.identity}/"
+        self.topics = make_topics(uplink, gateway)
         self.lanes = Lanes()
+        self.packets = Packets(uplink.name)
+        self._lost_with: Identity | None = None
+        """The largest batch under way when the connection before was lost without a word."""
         self.receipts = Receipts(uplink.name, gateway.identity, keys.cloud, uplink.receipt_timeout_s)
+        self.commands = Commands(uplink.name, gateway.identity, keys.cloud, clock, journal)
+        self.commands.handlers[RESEND] = self._resend
         self.condition = Condition(uplink.name)
         self.news = asyncio.Event()
         """Something happened that may let something be sent."""
@@ -78,6 +90,8 @@ class Delivery:
         self.batches_sent = 0
         self.bytes_sent = 0
         self.traffic = Traffic(uplink.name)
+        self.holds_telemetry = False
+        """The quota of the month is used up: telemetry waits for the next."""
 
     # -- one connection
 
@@ -88,16 +102,20 @@ class Delivery:
         backlog_at_s = time.monotonic() + random.uniform(0.0, spread_s)  # noqa: S311 - spreads load, no secret
         self.lanes.begin(border, opened.receive_maximum, backlog_at_s, kept_session=opened.session_present)
         self._link, self._to = link, to
-        self._packet_bytes_max = opened.maximum_packet_bytes
+        self.packets.begin(opened.maximum_packet_bytes)
         self._announced.clear()
         self._too_large.clear()
         self.refusal, self.proven = None, False
-        link.subscribe(self.topic + "d/ack")
+        if self.topics.subscribed:
+            link.subscribe(*self.topics.subscribed)
 
     async def work(self, link: Link, *, only_events: bool) -> float:
         """Takes receipts, looks at deadlines, sends what the windows let through; returns when to look again at the latest. Raises LinkError."""
-        await self.receipts.take(self._outbox, self.lanes, self.condition)
+        await self.take_in()
+        await self.commands.take()
         self._check_deadlines(link)
+        if self.holds_telemetry:
+            self.lanes.rest(TELEMETRY_LANES, time.monotonic() + _HOLD_S)
         for _ in range(_BURST_MAX):
             lane = self.lanes.next_lane(time.monotonic(), "event" if only_events else None)
             if lane is None:
@@ -107,10 +125,17 @@ class Delivery:
                 return math.inf
         return 0.0
 
-    def publish_status(self, link: Link, message: bytes, *, retain: bool) -> int:
-        """Publishes on topic `s`; returns the mid, which is in flight until its PUBACK."""
-        mid = link.publish(self.topic + "s", message, retain=retain)
-        self._has_sent(mid, self.topic + "s", "status", message)
+    async def take_in(self) -> None:
+        """What has been confirmed by now, also by the last words of a connection."""
+        await self.receipts.take(self._outbox, self.lanes, self.condition)
+
+    def publish_status(self, link: Link, message: bytes, *, retain: bool) -> int | None:
+        """Publishes on the status topic; returns the mid, which is in flight until its PUBACK. None where there is no such topic."""
+        topic = self.topics.status
+        if not topic:
+            return None
+        mid = link.publish(topic, message, retain=retain)
+        self._has_sent(mid, topic, "status", message)
         return mid
 
     @property
@@ -132,6 +157,8 @@ class Delivery:
 
     async def _send_from(self, link: Link, lane: Lane) -> bool:
         """The lane's next batch, or the schema that it needs first; False when a message must wait for room."""
+        if lane.parts:
+            return await self._send_one(link, lane, lane.parts[0])
         lane.more = False  # before the question: what is stored meanwhile sets it again
         asked_after = lane.after
         batch = await self._outbox.next_batch(self._uplink.name, lane.streams, asked_after, lane.up_to)
@@ -142,43 +169,47 @@ class Delivery:
                 self.lanes.exhausted(lane)
             return True
         lane.more = True
+        return await self._send_one(link, lane, batch)
+
+    async def _send_one(self, link: Link, lane: Lane, batch: Batch) -> bool:
         if self.lanes.is_waiting(batch):
-            lane.after = batch.block_id
+            lane.passed(batch)
             return True
         if not self.lanes.has_room(len(batch.body)):
             return False
         if batch.schema is None or batch.schema in self._announced:
             self._send_batch(link, lane, batch)
         elif batch.schema in self._too_large:
-            lane.after = batch.block_id  # nobody could read it; the store keeps it
+            lane.passed(batch)  # nobody could read it; the store keeps it
         else:
             await self._announce(link, batch.schema)
         return True
 
     def _send_batch(self, link: Link, lane: Lane, batch: Batch) -> None:
+        topic = self.topics.of_kind(lane.topic)
         try:
-            message = self._sealer.seal(BATCH, batch.identity, batch.body)
-        except EnvelopeError as fault:
-            self._park(lane, batch, str(fault))
+            message = self._sealer.seal(BATCH, batch.identity, padded(batch.body, self._uplink.pad_to_bytes))
+        except EnvelopeError:
+            message = None
+        if message is None or not self.packets.fits(topic, message, batch.identity):
+            self._cut(lane, batch)
             return
-        if not self._fits(message):
-            self._park(lane, batch, f"the broker takes at most {self._packet_bytes_max} bytes")
-            return
-        topic = self.topic + lane.topic
         mid = link.publish(topic, message)
+        self.packets.sent(batch.identity)
         self._has_sent(mid, topic, lane.name, message, (lane, batch))
         self.batches_sent += 1
         if lane.window == "backlog" and self._uplink.backlog_batches_per_s:
             lane.not_before_s = max(lane.not_before_s, time.monotonic()) + 1.0 / self._uplink.backlog_batches_per_s
 
-    def _fits(self, message: bytes) -> bool:
-        """A broker that gets a larger packet than it takes hangs up, at every try again."""
-        return self._packet_bytes_max is None or len(message) + len(self.topic) + 1 + _PUBLISH_OVERHEAD_BYTES <= self._packet_bytes_max
-
-    def _park(self, lane: Lane, batch: Batch, why: str) -> None:
-        """Too large to travel on this connection: the queue moves on, the store keeps it."""
-        lane.after = batch.block_id
-        logger.error("uplink %s: E-MQTT-SIZE: %s of block %d stay here: %s", self._uplink.name, batch.identity, batch.block_id, why)
+    def _cut(self, lane: Lane, batch: Batch) -> None:
+        """Too large to travel: its halves are next. A single record stays in the store, and the queue moves on."""
+        parts = self.packets.cut(batch)
+        if not parts:
+            lane.passed(batch)
+            return
+        if lane.parts:
+            lane.parts.popleft()
+        lane.parts.extendleft(reversed(parts))
 
     async def _announce(self, link: Link, schema: bytes) -> None:
         """The schema document goes before the first batch that names it, once a connection."""
@@ -192,11 +223,12 @@ class Delivery:
         except EnvelopeError as fault:
             self._withhold(schema, str(fault))
             return
-        if not self._fits(message):
-            self._withhold(schema, f"{len(message)} bytes, the broker takes at most {self._packet_bytes_max}")
+        topic = self.topics.of_kind("m")
+        if not self.packets.fits(topic, message):
+            self._withhold(schema, f"{len(message)} bytes, the broker takes at most {self.packets.bytes_max}")
             return
         self._announced.add(schema)
-        self._has_sent(link.publish(self.topic + "m", message), self.topic + "m", "schema", message)
+        self._has_sent(link.publish(topic, message), topic, "schema", message)
 
     def _withhold(self, schema: bytes, why: str) -> None:
         """Without its schema document no reading can be read: those that name it stay here, what else there is goes on."""
@@ -213,10 +245,15 @@ class Delivery:
 
     def on_puback(self, mid: int, code: int) -> None:
         now_s = time.monotonic()
-        if code >= _MQTT_FAILURE:
+        if code == faults.PACKET_TOO_LARGE and self.lanes.is_batch(mid) and self.packets.refused(self.lanes.in_flight_bytes(mid)):
+            self.lanes.refused(mid, now_s)
+        elif code >= _MQTT_FAILURE:
             self.lanes.refused(mid, now_s + REFUSED_PAUSE_S)
-            self.refusal = Fault("E-MQTT-ACL", f"{self._uplink.broker} refuses our messages (0x{code:02X})", f"allow {self.topic}# there", "login")
+            self.refusal = Fault("E-MQTT-ACL", f"{self._uplink.broker} refuses our messages (0x{code:02X})", f"allow {self.topics.all_up} there", "login")
             self.condition.limp(self.refusal)
+        elif self._uplink.ack == "broker" and self.lanes.is_batch(mid):
+            self._prove()
+            self._take_brokers_word(mid, code, now_s)
         elif code == _NOBODY_LISTENS and self.receipts.hints_unheard and self.lanes.is_batch(mid):
             self._prove()
             self._probe_later(mid, now_s)
@@ -224,10 +261,24 @@ class Delivery:
             self._prove()
             if self.lanes.is_batch(mid):
                 self.lanes.probing, self._probe_pause_s = False, _PROBE_PAUSE_S_FIRST
-            took_s = self.lanes.acknowledged(mid, now_s)
-            if took_s is not None and took_s > SLOW_PUBACK_S:
-                self.lanes.hold("backlog", now_s + took_s)
+            self._free(mid, now_s)
         self.news.set()
+
+    def _free(self, mid: int, now_s: float) -> None:
+        took_s = self.lanes.acknowledged(mid, now_s)
+        if took_s is not None and took_s > SLOW_PUBACK_S:
+            self.lanes.hold("backlog", now_s + took_s)
+
+    def _take_brokers_word(self, mid: int, code: int, now_s: float) -> None:
+        """`ack = "broker"`: delivered, also where the broker says that nobody listens. Brokers that pass on by rules always say so."""
+        sent = self.lanes.in_flight[mid][1]
+        self._free(mid, now_s)
+        if sent is not None:
+            self.receipts.acknowledge(sent.identity)
+        if code != _NOBODY_LISTENS:
+            self.condition.healed("W-CLOUD-UNHEARD")
+        elif self.condition.fault is None:
+            self.condition.limp(Fault("W-CLOUD-UNHEARD", "the broker takes our batches and says that nobody subscribes", "look at its rules and subscribers"))
 
     def _prove(self) -> None:
         """Only now the connection is worth a line: some brokers let in whom they throw out at the first message."""
@@ -246,15 +297,49 @@ class Delivery:
         self.condition.limp(Fault("E-CLOUD-RECEIVER", "nobody listens to us at the broker", "look at the receiver and its topics"))
 
     def on_suback(self, codes: Sequence[int]) -> None:
-        if any(code >= _MQTT_FAILURE for code in codes) and self._link is not None:
+        denied = {topic for topic, code in zip(self.topics.subscribed, codes, strict=False) if code >= _MQTT_FAILURE}
+        if self.topics.receipt in denied and self._link is not None:
             # Without receipts all that is sent would be sent for nothing.
-            self._link.abort(Fault("E-MQTT-ACL", f"{self._uplink.broker} denies {self.topic}d/ack", "allow the topic there", "login"))
+            self._link.abort(Fault("E-MQTT-ACL", f"{self._uplink.broker} denies {self.topics.receipt}", "allow the topic there", "login"))
+        elif denied:
+            logger.warning("uplink %s: the broker denies %s: commands of the cloud do not come through", self._uplink.name, self.topics.command)
 
     def on_message(self, topic: str, payload: bytes) -> None:
         self.traffic.count(self.day, "receipt", down=packet_bytes(topic, payload))
-        if topic == self.topic + "d/ack":
+        if topic == self.topics.receipt:
             self.receipts.arrive(payload)
-            self.news.set()
+        elif topic == self.topics.command:
+            self.commands.arrive(payload)
+        self.news.set()
+
+    async def take_receipt(self, message: bytes) -> int:
+        """By hand, beside whatever connection there is. Raises EdgegwError."""
+        try:
+            new = await self.receipts.take_one(message, self._outbox, self.lanes)
+        except ValueError as fault:
+            next_step = "ask for a receipt of this gateway's cloud"
+            raise EdgegwError("E-CLOUD-RECEIPT", f"uplink {self._uplink.name}: {fault}", next_step, EXIT_CHECK_FAILED) from fault
+        self.news.set()
+        return new
+
+    async def _resend(self, command: Command) -> str:
+        """The cloud lacks these ranges: their receipts are forgotten. What is no longer stored is declared lost, so that it stops asking."""
+        intervals = intervals_of(command.arguments)
+        gone = await self._outbox.resend(self._uplink.name, intervals)
+        if gone:
+            await self._outbox.declare_loss(gone, "no longer stored")
+        self.lanes.forget(intervals)
+        self.lanes.wake()
+        return f"{len(intervals)} ranges go again" + (f", {sum(one.last - one.first + 1 for one in gone)} sequences are no longer stored" if gone else "")
+
+    def thrown_out(self, fault: Fault) -> None:
+        """The connection ended with this fault. A packet that is too large must not end all that follow: brokers say so, or only hang up."""
+        message_bytes, identity = self.lanes.largest_in_flight()
+        lost_with, self._lost_with = self._lost_with, identity if fault.message_id == "E-NET-LOST" else None
+        if fault.message_id == "E-MQTT-SIZE":
+            self.packets.refused(message_bytes)
+        elif self._lost_with is not None and self._lost_with == lost_with:
+            self.packets.hung_up(message_bytes, self._lost_with)
 
     def on_closed(self) -> None:
         self.news.set()

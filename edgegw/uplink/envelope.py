@@ -6,6 +6,8 @@
     sig     = Ed25519(context 00 || SHA-256(hdr) || SHA-256(ct))     each part hashed: no byte can move from one to the other
     receipt = [ body: bstr, sig: bstr .size 64 ]                     sig = Ed25519("edgegw/1 receipt" 00 || SHA-256(body))
     body    = [ 1, suite, skid, gw, at_ms, [ * [ epoch, stream, [ + [ first, last ] ] ] ] ]
+    command = [ body: bstr, sig: bstr .size 64 ]                     sig = Ed25519("edgegw/1 command" 00 || SHA-256(body))
+    body    = [ 1, suite, skid, gw, counter, at_ms, expires_ms, name, [ * argument ] ]
 
 context is "edgegw/1 batch" or "edgegw/1 schema"; a schema document is in no stream: epoch, stream, first and last are 0.
 Suite 1 is HPKE base mode with X25519, HKDF-SHA256, AES-256-GCM, and Ed25519. 2 is kept for the ML-KEM-768 + X25519 hybrid, 16-31 for
@@ -42,6 +44,7 @@ SEALED_BYTES_MAX = PACKED_BYTES_MAX + 512
 HEADER_BYTES_MAX = 160
 # 15 KiB hold more than 500 intervals: more than a receiver settles in the longest receipt interval.
 RECEIPT_BYTES_MAX = 15 * 1024
+COMMAND_NAME_MAX = 32
 KID_BYTES = 8
 EPOCH_BYTES = 8
 SIGNATURE_BYTES = 64
@@ -81,6 +84,17 @@ class Receipt(msgspec.Struct, frozen=True):
     gateway: str
     at_ms: int
     intervals: tuple[Identity, ...]
+
+
+class Command(msgspec.Struct, frozen=True):
+    """The cloud's signed wish. `counter` only ever grows: the milliseconds of UTC will do."""
+
+    gateway: str
+    counter: int
+    at_ms: int
+    expires_ms: int
+    name: str
+    arguments: Sequence[object] = ()
 
 
 def key_id(public_raw: bytes) -> bytes:
@@ -163,14 +177,15 @@ def open_sealed(sealed: Sealed, context: bytes, recipient: X25519PrivateKey) -> 
 def sign_receipt(receipt: Receipt, signer: Ed25519PrivateKey) -> bytes:
     """A receipt to its message. Raises EnvelopeError when it has grown too large: give fewer intervals."""
     skid = key_id(signer.public_key().public_bytes_raw())
-    body = cbor2.dumps([VERSION, SUITE, skid, receipt.gateway, receipt.at_ms, _grouped(receipt.intervals)])
+    body = cbor2.dumps([VERSION, SUITE, skid, receipt.gateway, receipt.at_ms, grouped(receipt.intervals)])
     message = cbor2.dumps([body, signer.sign(_signed(RECEIPT, body))])
     if len(message) > RECEIPT_BYTES_MAX:
         raise EnvelopeError("size", f"receipt of {len(message)} bytes, at most {RECEIPT_BYTES_MAX}")
     return message
 
 
-def _grouped(intervals: Iterable[Identity]) -> list[list[object]]:
+def grouped(intervals: Iterable[Identity]) -> list[list[object]]:
+    """Ranges as receipts and the command `resend` write them."""
     streams: dict[tuple[int, int], list[list[int]]] = {}
     for interval in intervals:
         streams.setdefault((interval.epoch, interval.stream), []).append([interval.first, interval.last])
@@ -181,34 +196,80 @@ def open_receipt(message: bytes, gateway: str, signer: Ed25519PublicKey) -> Rece
     """A received receipt, proven to be the cloud's and for this gateway. Raises EnvelopeError."""
     if len(message) > RECEIPT_BYTES_MAX:
         raise EnvelopeError("size", f"receipt of {len(message)} bytes, at most {RECEIPT_BYTES_MAX}")
-    match _read(message):
-        case [bytes(body), bytes(signature)] if len(signature) == SIGNATURE_BYTES:
-            pass
-        case _:
-            raise EnvelopeError("form", "not [body, signature]")
-    fields = _read(body)
-    _checked_suite(fields)
-    match fields:
+    body, signature = _body_and_signature(message)
+    match _fields(body):
         case [_, _, bytes(skid), str(addressee), int(at_ms), [*streams]]:
             pass
         case _:
             raise EnvelopeError("form", "the receipt has other fields than version 1")
-    if skid != key_id(signer.public_bytes_raw()):
-        raise EnvelopeError("signer", f"receipt signed by key {skid.hex()}, which is not the cloud's")
-    _verify(signer, signature, _signed(RECEIPT, body))
+    _check_cloud(RECEIPT, body, signature, skid, signer)
     if addressee != gateway:
         raise EnvelopeError("gateway", f"receipt for {addressee}")
-    return Receipt(addressee, at_ms, tuple(interval for stream in streams for interval in _intervals(stream)))
+    return Receipt(addressee, at_ms, intervals_of(streams))
 
 
-def _intervals(stream: Item) -> Sequence[Identity]:
+def _body_and_signature(message: bytes) -> tuple[bytes, bytes]:
+    match _read(message):
+        case [bytes(body), bytes(signature)] if len(signature) == SIGNATURE_BYTES:
+            return body, signature
+    raise EnvelopeError("form", "not [body, signature]")
+
+
+def _fields(body: bytes) -> Item:
+    fields = _read(body)
+    _checked_suite(fields)
+    return fields
+
+
+def _check_cloud(context: bytes, body: bytes, signature: bytes, skid: bytes, signer: Ed25519PublicKey) -> None:
+    if skid != key_id(signer.public_bytes_raw()):
+        raise EnvelopeError("signer", f"signed by key {skid.hex()}, which is not the cloud's")
+    _verify(signer, signature, _signed(context, body))
+
+
+def intervals_of(streams: Sequence[object]) -> tuple[Identity, ...]:
+    """[[epoch, stream, [[first, last], ...]], ...] of a receipt or of the command `resend`. Raises EnvelopeError."""
+    return tuple(interval for stream in streams for interval in _intervals(stream))
+
+
+# -- commands
+
+
+def sign_command(command: Command, signer: Ed25519PrivateKey) -> bytes:
+    """A command to its message. Raises EnvelopeError when it has grown too large."""
+    skid = key_id(signer.public_key().public_bytes_raw())
+    fields = [command.gateway, command.counter, command.at_ms, command.expires_ms, command.name, list(command.arguments)]
+    body = cbor2.dumps([VERSION, SUITE, skid, *fields])
+    message = cbor2.dumps([body, signer.sign(_signed(COMMAND, body))])
+    if len(message) > RECEIPT_BYTES_MAX:
+        raise EnvelopeError("size", f"command of {len(message)} bytes, at most {RECEIPT_BYTES_MAX}")
+    return message
+
+
+def open_command(message: bytes, gateway: str, signer: Ed25519PublicKey) -> Command:
+    """A received command, proven to be the cloud's and for this gateway; not yet that it is new and in time. Raises EnvelopeError."""
+    if len(message) > RECEIPT_BYTES_MAX:
+        raise EnvelopeError("size", f"command of {len(message)} bytes, at most {RECEIPT_BYTES_MAX}")
+    body, signature = _body_and_signature(message)
+    match _fields(body):
+        case [_, _, bytes(skid), str(addressee), int(counter), int(at_ms), int(expires_ms), str(name), [*arguments]] if len(name) <= COMMAND_NAME_MAX:
+            pass
+        case _:
+            raise EnvelopeError("form", "the command has other fields than version 1")
+    _check_cloud(COMMAND, body, signature, skid, signer)
+    if addressee != gateway:
+        raise EnvelopeError("gateway", f"command for {addressee}")
+    return Command(addressee, counter, at_ms, expires_ms, name, arguments)
+
+
+def _intervals(stream: object) -> Sequence[Identity]:
     match stream:
         case [bytes(epoch), int(number), [*ranges]] if len(epoch) == EPOCH_BYTES and ranges:
             return [_range(epoch, number, pair) for pair in ranges]
     raise EnvelopeError("form", "a stream of the receipt is not [epoch, stream, ranges]")
 
 
-def _range(epoch: bytes, stream: int, pair: Item) -> Identity:
+def _range(epoch: bytes, stream: int, pair: object) -> Identity:
     match pair:
         case [int(first), int(last)]:
             return _identity(epoch, stream, first, last)

@@ -1,19 +1,18 @@
 """When the certificates of an uplink end: our own, the authority that we trust, and the broker's as it was last shown.
 
-Files are read again when they changed, so a renewed one is known at once; the connection itself takes it up with the next login.
+Files are read again when they changed, so a renewed one is known at once; the connection takes it up by itself (`renewal.py`).
 """
 
 from __future__ import annotations
 
 import logging
-import os
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from edgegw.config.model import Uplink
 from edgegw.uplink.certificates import Certificate, authority_of, of_der, of_file
+from edgegw.uplink.renewal import Stamp, stamp_of
 
 logger = logging.getLogger("edgegw.uplink")
 
@@ -38,7 +37,7 @@ class CertificateWatch:
 
     def __init__(self, uplink: Uplink) -> None:
         self._uplink = uplink
-        self._read: dict[str, tuple[tuple[int, int, int], list[Certificate]]] = {}
+        self._read: dict[str, tuple[Stamp | None, list[Certificate]]] = {}
         self._shown: tuple[bytes, Certificate] | None = None
 
     def look(self, now_s: float, shown_by_broker: bytes | None) -> list[Expiry]:
@@ -64,18 +63,14 @@ class CertificateWatch:
         if not name:
             return []
         try:
-            stamp = _stamp(Path(name).stat())
+            stamp = stamp_of(name)
             known = self._read.get(name)
-            if known is None or known[0] != stamp:
+            if known is None or stamp is None or known[0] != stamp:
                 known = self._read[name] = (stamp, of_file(name))
         except (OSError, ValueError) as fault:
             logger.debug("uplink %s: %s: %s", self._uplink.name, name, fault)
             return []
         return known[1]
-
-
-def _stamp(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _expiry(which: Which, certificate: Certificate, now_s: float) -> Expiry:

@@ -35,6 +35,7 @@ _NOT_YET_VALID, _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_IN_CHAIN, _NO_ISSUER, _WRON
 _LOGIN_CODES = frozenset({0x85, 0x86, 0x87, 0x8A, 0x8C})
 UNSUPPORTED_PROTOCOL = 0x84
 SESSION_TAKEN_OVER = 0x8E
+PACKET_TOO_LARGE = 0x95
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -49,10 +50,16 @@ class Fault(msgspec.Struct, frozen=True):
         return f"{self.message_id}: {self.text}. Next: {self.next_step}"
 
 
+class EndedError(ssl.SSLCertVerificationError):
+    """A certificate that was over before this program was made, whatever our clock says."""
+
+
 def of_connecting(fault: OSError | ValueError, host: str, port: int, *, clock_trusted: bool) -> Fault:
     """What an exception of connect or handshake means."""
     where = f"{host}:{port}"
     match fault:
+        case EndedError():
+            return Fault("E-TLS-EXPIRED", f"{where}: {fault.strerror}", "renew the broker's certificate", "tls")
         case ssl.SSLCertVerificationError():
             return _of_certificate(fault, where, clock_trusted=clock_trusted)
         case ssl.SSLError():
@@ -111,6 +118,11 @@ def of_files(what: str) -> Fault:
     return Fault("E-TLS-FILES", f"the certificate files cannot be used ({what})", "check ca_file, cert_file and cert_key_file", "tls")
 
 
+def undated(where: str) -> Fault:
+    """Connected under the pinned-CA rule (login.py): works, and is to be told."""
+    return Fault("W-TLS-CLOCK", f"{where}: the dates of its certificate are not judged, our clock is not set", "set the clock or check NTP")
+
+
 def timed_out(where: str, stage: str) -> Fault:
     return Fault("E-NET-TIMEOUT", f"{where}: no {stage} in time", "check firewall, route and signal")
 
@@ -128,6 +140,8 @@ def of_disconnect(code: int, text: str, where: str) -> Fault:
     """Why the broker ended a connection that worked."""
     if code == SESSION_TAKEN_OVER:
         return Fault("E-MQTT-TAKEOVER", f"{where}: another client uses our client id", "give each gateway its own client_id", "takeover")
+    if code == PACKET_TOO_LARGE:
+        return Fault("E-MQTT-SIZE", f"{where} refuses a packet as too large", "none: smaller ones are sent; raise the broker's packet limit")
     return Fault("E-MQTT-CLOSED", f"{where} ended the connection: {text}", "look into the broker's log")
 
 

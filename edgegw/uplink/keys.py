@@ -21,7 +21,6 @@ from pathlib import Path
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
@@ -40,6 +39,12 @@ GATEWAYS = "gateways"
 _VERSION = 1
 _IDENTITY = re.compile(r"[A-Za-z0-9_-]{1,16}(/[A-Za-z0-9_-]{1,16}){2}")
 _PrivateKey = Ed25519PrivateKey | X25519PrivateKey
+# RFC 8410, section 7: what stands before the 32 bytes of a private key in PKCS#8 without attributes.
+_PKCS8_HEADS: dict[bytes, type[Ed25519PrivateKey | X25519PrivateKey]] = {
+    bytes.fromhex("302e020100300506032b657004220420"): Ed25519PrivateKey,
+    bytes.fromhex("302e020100300506032b656e04220420"): X25519PrivateKey,
+}
+_PEM = re.compile(rb"-----BEGIN PRIVATE KEY-----\s+([A-Za-z0-9+/=]+)\s+-----END PRIVATE KEY-----\s*")
 
 
 class GatewayKeys(msgspec.Struct, frozen=True):
@@ -151,6 +156,8 @@ def _write(directory: Path, private: dict[str, _PrivateKey], public_name: str, p
 
 
 def _pem(key: _PrivateKey) -> bytes:
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - a gateway that only loads its key does without
+
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
@@ -252,12 +259,29 @@ def _created(path: Path) -> str:
 def _load_private(path: Path, make_it: str) -> _PrivateKey:
     content = read_private(path, make_it)
     try:
-        key = serialization.load_pem_private_key(content, None)
+        key = _short_key(content) or _any_key(content)
     except (ValueError, TypeError, UnsupportedAlgorithm) as fault:
         raise _bad(path, "is damaged") from fault
     if not isinstance(key, Ed25519PrivateKey | X25519PrivateKey):
         raise _bad(path, "is of another kind")
     return key
+
+
+def _short_key(content: bytes) -> _PrivateKey | None:
+    """A file as edgegw and openssl write it; None for every other. Raises ValueError."""
+    found = _PEM.fullmatch(content)
+    if found is None:
+        return None
+    der = base64.b64decode(found[1], validate=True)
+    kind = _PKCS8_HEADS.get(der[:-32])
+    return kind.from_private_bytes(der[-32:]) if kind else None
+
+
+def _any_key(content: bytes) -> object:
+    """Raises ValueError, TypeError and UnsupportedAlgorithm."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - 1 MB for what stands in hardly any gateway's file
+
+    return serialization.load_pem_private_key(content, None)
 
 
 def _load_public(path: Path, kind: str | None, make_it: str) -> _PublicFile:

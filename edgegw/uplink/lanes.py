@@ -13,6 +13,7 @@ in flight until PUBACK, waiting until the receipt, done. Only the receipt counts
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
@@ -26,6 +27,7 @@ ALL_STREAMS: Final = frozenset(int(stream) for stream in Stream)
 IN_FLIGHT_MAX: Final = 8
 IN_FLIGHT_BYTES_MAX: Final = 64 * 1024
 WINDOWS: Final = {"urgent": 2, "fresh": 2, "backlog": 4}
+TELEMETRY_LANES: Final = ("fresh", "backlog")
 # What may be sent without a receipt, for each lane: two minutes at 2 batches a second. A dead receiver costs the SIM card no more than this.
 UNRECEIPTED_MAX: Final = 256
 # Doubled for each time that the same range stays without a receipt; an hour is the longest pause.
@@ -64,6 +66,21 @@ class Lane(msgspec.Struct):
     more: bool = True
     """There may be a batch; False once the store had none, until something new is stored."""
     not_before_s: float = 0.0
+    parts: deque[Batch] = msgspec.field(default_factory=deque)
+    """What is left of a batch that was cut for the broker's packets; `after` moves behind it with the last part."""
+
+    def passed(self, batch: Batch) -> None:
+        """The batch, or the part in front, is handed out or stays behind."""
+        if self.parts:
+            self.parts.popleft()
+        if not self.parts:
+            self.after = batch.block_id
+
+    def go_back(self, after: int) -> None:
+        """The lane is asked again for what comes after this block; a batch that was being cut is cut anew."""
+        self.after = min(self.after, max(self.begin, after))
+        self.parts.clear()
+        self.more = True
 
     def carries(self, sent: Sent) -> bool:
         """A batch belongs to this lane."""
@@ -104,7 +121,7 @@ class Lanes:
         everything = ALL_STREAMS.issubset(streams)
         for lane in self.lanes:
             if everything:
-                lane.after = lane.begin  # what is under way is known by its identity and is not sent twice
+                lane.go_back(lane.begin)  # what is under way is known by its identity and is not sent twice
             if everything or (lane.up_to is None and any(stream in streams for stream in lane.streams)):
                 lane.more = True
 
@@ -112,6 +129,12 @@ class Lanes:
         """The lanes of a window rest."""
         for lane in self.lanes:
             if lane.window == window:
+                lane.not_before_s = max(lane.not_before_s, not_before_s)
+
+    def rest(self, names: Collection[str], not_before_s: float) -> None:
+        """The lanes of these names rest."""
+        for lane in self.lanes:
+            if lane.name in names:
                 lane.not_before_s = max(lane.not_before_s, not_before_s)
 
     def hold_all(self, not_before_s: float) -> None:
@@ -167,7 +190,7 @@ class Lanes:
             tries = 1 + max((other.tries for other in before), default=0)
             sent = Sent(lane.name, batch.block_id, batch.identity, batch.schema, lane.after, tries)
             self.waiting[batch.identity] = sent
-            lane.after = batch.block_id
+            lane.passed(batch)
         self.in_flight[mid] = (lane, sent, message_bytes, now_s)
 
     def acknowledged(self, mid: int, now_s: float) -> float | None:
@@ -211,6 +234,12 @@ class Lanes:
                     contradicted = contradicted or sent.unheard
         return contradicted
 
+    def forget(self, intervals: Iterable[Identity]) -> None:
+        """The cloud lacks these after all: nothing of them counts as sent."""
+        for interval in intervals:
+            for sent in list(self._overlapping(interval)):
+                del self.waiting[sent.identity]
+
     def overdue(self, now_s: float, receipt_timeout_s: float) -> list[Sent]:
         """What the broker acknowledged so long ago that the receipt must be taken for lost, oldest first."""
         late = [sent for sent in self.waiting.values() if not sent.again and sent.acked_at_s is not None and now_s >= _due_at_s(sent, receipt_timeout_s)]
@@ -221,8 +250,16 @@ class Lanes:
         sent.again = True
         for lane in self.lanes:
             if lane.carries(sent):
-                lane.after = min(lane.after, max(lane.begin, sent.after))
-                lane.more = True
+                lane.go_back(sent.after)
+
+    def in_flight_bytes(self, mid: int) -> int:
+        """Size of the message with this mid."""
+        return self.in_flight[mid][2]
+
+    def largest_in_flight(self) -> tuple[int, Identity | None]:
+        """(bytes, identity) of the largest batch under way."""
+        batches = [(size, sent.identity) for _, sent, size, _ in self.in_flight.values() if sent is not None]
+        return max(batches, key=lambda batch: batch[0], default=(0, None))
 
     def oldest_in_flight_s(self) -> float | None:
         """When the oldest message without PUBACK was sent."""

@@ -1,17 +1,31 @@
-"""How a connection to a broker is made: where it is, who we are, what we trust. Reads files, opens nothing."""
+"""How a connection to a broker is made: where it is, who we are, what we trust. Reads files, opens nothing.
+
+What is always verified: that the broker's certificate leads to an authority that we trust, and that it is for the broker's name. Its dates are
+verified by our clock, with one exception, the pinned-CA rule: while the clock was never set (it stands before the day this program was made),
+a broker whose authority is pinned by `ca_file` is let in though its certificate seems of the future. What was over before this program was made
+stays refused, and as soon as the clock is set the connection is made anew and judged by it.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import ssl
+import time
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from edgegw.clock import BUILD_DATE_MS
 from edgegw.config.model import Gateway, Uplink
 from edgegw.errors import EXIT_USAGE, EdgegwError
+from edgegw.uplink.faults import EndedError
+from edgegw.uplink.topics import client_id_of
 
 _DEFAULT_PORTS = {"mqtts": 8883, "mqtt": 1883}
+# openssl/x509_vfy.h, X509_V_FLAG_NO_CHECK_TIME: neither too early nor too late counts. Python has no name for it.
+_NO_CHECK_TIME = 0x200000
 
 
 class Broker(msgspec.Struct, frozen=True):
@@ -44,13 +58,20 @@ class Login(msgspec.Struct, frozen=True):
     will: bytes = b""
     keeps_session: bool = True
     """The broker keeps receipts for us over a lost link."""
+    clock_unset: bool = False
+    """Our clock was never set."""
+
+    @property
+    def judges_no_dates(self) -> bool:
+        """The pinned-CA rule applies."""
+        return self.clock_unset and self.broker.tls and bool(self.ca_file)
 
 
 def make_login(uplink: Uplink, gateway: Gateway, password: str | None, *, mqtt5: bool) -> Login:
     """The login of an uplink, without a will. Raises EdgegwError for a broker that is none."""
     return Login(
         broker=parse_broker(uplink.broker),
-        client_id=uplink.client_id or f"egw-{gateway.identity.replace('/', '-')}",
+        client_id=client_id_of(uplink, gateway),
         ca_file=uplink.ca_file,
         cert_file=uplink.cert_file,
         cert_key_file=uplink.cert_key_file,
@@ -103,10 +124,19 @@ class TlsSocket(ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature of ssl
         try:
             super().do_handshake(block)
+            if self.context.verify_flags & _NO_CHECK_TIME:
+                self._refuse_what_is_over()
         except OSError:
             self.on_failed()
             self.close()
             raise
+
+    def _refuse_what_is_over(self) -> None:
+        """Time goes on: it is at least the day this program was made. Raises EndedError."""
+        earliest_s = max(BUILD_DATE_MS / 1000, time.time())
+        for found in (self.getpeercert() or {}, max(self.context.get_ca_certs(), key=_ends_s, default={})):
+            if _ends_s(found) < earliest_s:
+                raise EndedError(1, f"a certificate that ended on {found.get('notAfter', '?')}")
 
     def on_failed(self) -> None:
         """The handshake failed, the socket is about to be closed: for whoever counts what that cost."""
@@ -121,6 +151,11 @@ class TlsSocket(ssl.SSLSocket):
             raise
 
 
+def _ends_s(certificate: Mapping[str, Any]) -> float:
+    """Of a certificate as `ssl` decodes it: seconds since 1970."""
+    return float(ssl.cert_time_to_seconds(certificate["notAfter"])) if certificate else 0.0
+
+
 def tls_context(login: Login) -> ssl.SSLContext:
     """Made anew for each connection, so that a renewed certificate is taken up. Verification cannot be switched off. Raises TlsFilesError."""
     try:
@@ -131,6 +166,8 @@ def tls_context(login: Login) -> ssl.SSLContext:
         names = ", ".join(filter(None, (login.ca_file, login.cert_file, login.cert_key_file)))
         raise TlsFilesError(f"{names}: {getattr(fault, 'strerror', None) or fault}") from fault
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if login.judges_no_dates:
+        context.verify_flags |= _NO_CHECK_TIME
     context.sslsocket_class = TlsSocket
     return context
 

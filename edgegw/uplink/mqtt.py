@@ -113,8 +113,9 @@ class Link:
         self._must_be(info.rc, "publish")
         return info.mid
 
-    def subscribe(self, topic: str) -> None:
-        self._must_be(self._living().subscribe(topic, qos=1)[0], "subscribe")
+    def subscribe(self, *topics: str) -> None:
+        """One SUBSCRIBE; its SUBACK has a code for each topic, in this order."""
+        self._must_be(self._living().subscribe([(topic, 1) for topic in topics])[0], "subscribe")
 
     def _living(self) -> paho.Client:
         client = self._client

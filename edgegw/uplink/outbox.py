@@ -23,8 +23,8 @@ class Outbox(Protocol):
         """The cloud has these. Returns how many sequences were new to the uplink; an interval never handed out (unknown epoch, beyond the last sequence) raises ValueError and changes nothing."""
         ...
 
-    async def resend(self, uplink: str, intervals: Sequence[Identity]) -> None:
-        """Forgets the receipts of these intervals: what is still stored of them will be handed out again."""
+    async def resend(self, uplink: str, intervals: Sequence[Identity]) -> Sequence[Identity]:
+        """Forgets the receipts of these intervals: what is still stored of them will be handed out again. Returns what is stored no longer."""
         ...
 
     async def declare_loss(self, intervals: Sequence[Identity], reason: str) -> None:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
+from edgegw.model import Identity
 from edgegw.uplink.condition import Condition
 from edgegw.uplink.envelope import EnvelopeError, open_receipt
 from edgegw.uplink.faults import Fault
@@ -23,6 +24,16 @@ RECEIPTS_MAX = 64
 TEST_EPOCH: Final = 0x636C6F7564747374
 
 
+NEVER_SENT: Final = "never sent"
+
+
+def receipt_id(reason: str) -> str:
+    """The message id of a refused receipt: for or from somebody else, of what was never sent, or altered on its way."""
+    if reason in ("signer", "gateway"):
+        return "E-CLOUD-RECEIPT-FOREIGN"
+    return "E-CLOUD-RECEIPT-UNSENT" if reason == NEVER_SENT else "E-CLOUD-RECEIPT"
+
+
 class Receipts:
     """The receipts of one uplink."""
 
@@ -32,6 +43,7 @@ class Receipts:
         self._cloud = cloud
         self._timeout_s = timeout_s
         self._arrived: deque[bytes] = deque(maxlen=RECEIPTS_MAX)
+        self._acknowledged: list[Identity] = []
         self._reasons_told: set[str] = set()
         self._probe_at_s = 0.0
         self._probe_pause_s = timeout_s
@@ -44,33 +56,64 @@ class Receipts:
     def arrive(self, message: bytes) -> None:
         self._arrived.append(message)
 
+    def acknowledge(self, identity: Identity) -> None:
+        """The broker has taken this, and that counts as delivered (`ack = "broker"`)."""
+        self._acknowledged.append(identity)
+
     async def take(self, outbox: Outbox, lanes: Lanes, condition: Condition) -> None:
         """Tells the store what the cloud has. What is forged, altered, for another gateway or of what was never sent changes nothing."""
+        if self._acknowledged:
+            acknowledged, self._acknowledged = self._acknowledged, []
+            lanes.receipted(await self._tell_store(outbox, acknowledged))
+            self.last_at_s = time.monotonic()
         while self._arrived:
             message = self._arrived.popleft()
             try:
                 receipt = open_receipt(message, self._gateway, self._cloud.verify)
-                intervals = [interval for interval in receipt.intervals if interval.epoch != TEST_EPOCH]
-                if not intervals:
-                    continue
-                await outbox.receipt(self._uplink, intervals)
             except EnvelopeError as fault:
                 self._refuse(fault.reason, fault)
-            except ValueError as fault:
-                self._refuse("never sent", fault)
-            else:
-                if lanes.receipted(intervals):
-                    self.hints_unheard = lanes.probing = False
-                self.taken += 1
-                self.last_at_s = time.monotonic()
-                self._probe_at_s, self._probe_pause_s = 0.0, self._timeout_s
-                condition.healed("E-CLOUD-RECEIVER")
+                continue
+            intervals = await self._tell_store(outbox, [interval for interval in receipt.intervals if interval.epoch != TEST_EPOCH])
+            if intervals:
+                self._take_good(intervals, lanes, condition)
+
+    async def take_one(self, message: bytes, outbox: Outbox, lanes: Lanes) -> int:
+        """A receipt that came by hand: how many sequences it newly confirms. Raises EnvelopeError or ValueError."""
+        intervals = open_receipt(message, self._gateway, self._cloud.verify).intervals
+        new = await outbox.receipt(self._uplink, intervals)
+        lanes.receipted(intervals)
+        self.taken += 1
+        return new
+
+    def _take_good(self, intervals: list[Identity], lanes: Lanes, condition: Condition) -> None:
+        if lanes.receipted(intervals):
+            self.hints_unheard = lanes.probing = False
+        self.taken += 1
+        self.last_at_s = time.monotonic()
+        self._probe_at_s, self._probe_pause_s = 0.0, self._timeout_s
+        condition.healed("E-CLOUD-RECEIVER")
+
+    async def _tell_store(self, outbox: Outbox, intervals: list[Identity]) -> list[Identity]:
+        """The ranges that the store took. One of what was never sent spoils no other: a cloud may remember more than a store that was made anew."""
+        try:
+            await outbox.receipt(self._uplink, intervals)
+        except ValueError:
+            return [interval for interval in intervals if await self._is_taken(outbox, interval)]
+        return intervals
+
+    async def _is_taken(self, outbox: Outbox, interval: Identity) -> bool:
+        try:
+            await outbox.receipt(self._uplink, [interval])
+        except ValueError as fault:
+            self._refuse(NEVER_SENT, fault)
+            return False
+        return True
 
     def _refuse(self, reason: str, fault: ValueError) -> None:
         self.refused += 1
         if reason not in self._reasons_told:
             self._reasons_told.add(reason)
-            logger.warning("uplink %s: E-CLOUD-RECEIPT: receipt refused (%s); more of this kind are only counted", self._uplink, fault)
+            logger.warning("uplink %s: %s: receipt refused (%s); more of this kind are only counted", self._uplink, receipt_id(reason), fault)
 
     def to_resend(self, lanes: Lanes, condition: Condition) -> Iterable[Sent]:
         """What must be sent again. While nothing at all comes back it is one batch, ever more rarely, not all of them."""

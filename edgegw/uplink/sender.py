@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import secrets
 import time
@@ -18,6 +19,7 @@ from edgegw.clock import Clock
 from edgegw.config.model import Gateway, Uplink
 from edgegw.model import ClockTrust
 from edgegw.uplink import faults
+from edgegw.uplink.commands import Commands, Journal, no_journal
 from edgegw.uplink.delivery import Delivery
 from edgegw.uplink.expiry import CertificateWatch, Expiry
 from edgegw.uplink.faults import Fault
@@ -25,9 +27,12 @@ from edgegw.uplink.keys import UplinkKeys
 from edgegw.uplink.lanes import ALL_STREAMS
 from edgegw.uplink.login import Login, make_login
 from edgegw.uplink.mqtt import Link, LinkError, Opened
-from edgegw.uplink.notices import Notice, of_expiry, of_quota
+from edgegw.uplink.notices import QUOTA_FULL_LEVEL, Notice, of_expiry, of_fault, of_parked, of_quota
 from edgegw.uplink.outbox import Outbox
+from edgegw.uplink.renewal import Renewal
 from edgegw.uplink.traffic import Traffic
+
+logger = logging.getLogger("edgegw.uplink")
 
 # The status "offline" may take this long to be acknowledged, and the goodbye as long again.
 _GOODBYE_S = 1.0
@@ -60,6 +65,8 @@ class UplinkStatus(msgspec.Struct, frozen=True):
     bytes_month: int = 0
     """Both ways, of this month."""
     quota_mb_month: int = 0
+    holds_telemetry: bool = False
+    """The quota is used up, and telemetry waits for the next month."""
     certificates: Sequence[Expiry] = ()
 
 
@@ -67,26 +74,36 @@ class Sender:
     """One uplink. `run` until cancelled or stopped; `wake` when something is stored."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts that it stands between
-        self, uplink: Uplink, gateway: Gateway, keys: UplinkKeys, outbox: Outbox, clock: Clock, on_connected: Callable[[], None] = lambda: None
+        self,
+        uplink: Uplink,
+        gateway: Gateway,
+        keys: UplinkKeys,
+        outbox: Outbox,
+        clock: Clock,
+        on_connected: Callable[[], None] = lambda: None,
+        journal: Journal = no_journal,
     ) -> None:
-        """`on_connected` is called when a connection is up and its border between backlog and fresh is drawn."""
+        """`on_connected` is called when a connection is up and its border between backlog and fresh is drawn; `journal` stores what the cloud ordered."""
         self._uplink = uplink
         self._on_connected = on_connected
         self._clock = clock
         self._as = make_login(uplink, gateway, keys.password, mqtt5=True)
         self._broker = self._as.broker
         self._certificates = CertificateWatch(uplink)
-        self._delivery = Delivery(uplink, gateway, keys, outbox, clock)
+        self._delivery = Delivery(uplink, gateway, keys, outbox, clock, journal)
         self._condition = self._delivery.condition
         self._state = "connecting"
         self._link: Link | None = None
         self._connect_sent_at_s = -math.inf
         self._connections = 0
         self._expiries: Sequence[Expiry] = ()
+        self._told_ends: list[Notice | None] = []
         self._shown: bytes | None = None
         self._mqtt5 = True
         self._mqtt5_refused = False
         self._stop_at_s: float | None = None
+        self.saves = False
+        """Most of the month's quota is used."""
         self._ended = asyncio.Event()
 
     # -- what others call
@@ -117,6 +134,7 @@ class Sender:
         await self._ended.wait()
 
     def status(self) -> UplinkStatus:
+        self._measure()
         delivery, fault = self._delivery, self._condition.fault
         heard_at_s = delivery.receipts.last_at_s
         return UplinkStatus(
@@ -137,6 +155,7 @@ class Sender:
             bytes_today=self.traffic.of_day(delivery.day),
             bytes_month=self.traffic.month_bytes(delivery.day),
             quota_mb_month=self._uplink.quota_mb_month,
+            holds_telemetry=self.holds_telemetry,
             certificates=self._expiries,
         )
 
@@ -145,16 +164,47 @@ class Sender:
         """What this uplink costs its SIM card."""
         return self._delivery.traffic
 
-    def notices(self) -> list[Notice] | None:
-        """What is to be told before it becomes a fault, looked at anew; None while the clock cannot say what day it is. Call about once a minute."""
+    @property
+    def holds_telemetry(self) -> bool:
+        """The month's quota is used up, and telemetry waits for the next."""
+        return self._delivery.holds_telemetry
+
+    @property
+    def name(self) -> str:
+        return self._uplink.name
+
+    async def take_receipt(self, message: bytes) -> int:
+        """A receipt that came by hand. Returns how many sequences it newly confirms; raises EdgegwError E-CLOUD-RECEIPT when it is none of our cloud's."""
+        return await self._delivery.take_receipt(message)
+
+    @property
+    def commands(self) -> Commands:
+        """What its cloud may order."""
+        return self._delivery.commands
+
+    def notices(self) -> list[Notice]:
+        """What is to be told before it becomes a fault, looked at anew. Call about once a minute."""
         self._measure()
-        if self._clock.trust not in _TRUSTED:
-            return None
         name = self._uplink.name
-        self._expiries = self._certificates.look(self._clock.wall_ms() / 1000, self._shown)
-        quota = of_quota(name, self.traffic.month_bytes(self._delivery.day), self._uplink.quota_mb_month)
-        found = [*(of_expiry(name, expiry) for expiry in self._expiries), quota]
+        found = [*self._ending(), of_fault(name, self._condition.fault), self._quota(), of_parked(name, len(self._delivery.packets.parked))]
         return [notice for notice in found if notice is not None]
+
+    def _ending(self) -> list[Notice | None]:
+        """Of certificates. A clock that nobody synchronises shows their days and judges none: what was told stays told."""
+        expiries = self._certificates.look(self._clock.wall_ms() / 1000, self._shown)
+        if self._clock.trust in _TRUSTED:
+            self._expiries = expiries
+            self._told_ends = [of_expiry(self._uplink.name, expiry) for expiry in expiries]
+        else:
+            self._expiries = [msgspec.structs.replace(expiry, step=None) for expiry in expiries]
+        return self._told_ends
+
+    def _quota(self) -> Notice | None:
+        month_bytes = self.traffic.month_bytes(self._delivery.day)
+        notice = of_quota(self._uplink.name, month_bytes, self._uplink.quota_mb_month)
+        self.saves = notice is not None
+        self._delivery.holds_telemetry = self._uplink.at_quota == "hold" and notice is not None and notice.level == QUOTA_FULL_LEVEL
+        return notice
 
     def _measure(self) -> None:
         """Books what the present connection has carried."""
@@ -168,32 +218,42 @@ class Sender:
         session = secrets.token_hex(4)
         self._state = "connecting"
         self.traffic.begin()
-        link = self._link = Link(self._login(session), self._delivery, clock_trusted=self._clock.trust in _TRUSTED)
+        login = self._login(session)
+        link = self._link = Link(login, self._delivery, clock_trusted=self._clock.trust in _TRUSTED)
         try:
             opened = await link.open()
-            await self._serve(link, opened, session)
+            await self._serve(link, opened, session, Renewal(login))
         except LinkError as ended:
             fault = self._meaning(await link.why(ended))
+            self._delivery.thrown_out(fault)
             self._choose_version(fault)
             self._condition.lost(fault)
-        await link.close(0.0 if self._stop_at_s is None else _GOODBYE_S)
+        await link.close(0.0 if link.closed else _GOODBYE_S)
+        await self._delivery.take_in()
         self._measure()
         self._connect_sent_at_s = link.connect_sent_at_s or self._connect_sent_at_s
         if self._stop_at_s is None:
             self._state = "waiting"
             await self._pause(link)
 
-    async def _serve(self, link: Link, opened: Opened, session: str) -> None:
-        """From CONNACK to the end. Raises LinkError when the connection is lost."""
+    async def _serve(self, link: Link, opened: Opened, session: str, renewal: Renewal) -> None:
+        """From CONNACK to the end: we stop, or connect anew. Raises LinkError when the connection is lost."""
         await self._delivery.begin(link, opened, f"{self._broker} (MQTT {'5' if self._mqtt5 else '3.1.1'})")
         self._state = "connected"
         self._connections += 1
         self._on_connected()
+        if renewal.is_undated:
+            self._condition.limp(faults.undated(str(self._broker)))
         self._delivery.publish_status(link, self._status_message("online", session), retain=opened.retain)
         while not self._is_finished():
             self._delivery.news.clear()
             until_s = await self._delivery.work(link, only_events=self._stop_at_s is not None)
             self._check(link)
+            why = renewal.why(self._clock.trust)
+            if why:
+                logger.info("uplink %s: connects anew: %s", self._uplink.name, why)
+                self._condition.healed("W-TLS-CLOCK")
+                return
             await self._wait(until_s)
         self._check(link)
         await self._say_offline(link, session, retain=opened.retain)
@@ -205,7 +265,7 @@ class Sender:
             return
         mid = self._delivery.publish_status(link, self._status_message("offline", session), retain=retain)
         goodbye_at_s = time.monotonic() + _GOODBYE_S
-        while mid in self._delivery.lanes.in_flight and time.monotonic() < goodbye_at_s:
+        while mid is not None and mid in self._delivery.lanes.in_flight and time.monotonic() < goodbye_at_s:
             self._delivery.news.clear()
             self._check(link)
             await self._wait(goodbye_at_s)
@@ -260,7 +320,9 @@ class Sender:
 
     def _login(self, session: str) -> Login:
         will = self._status_message("offline", session)
-        return msgspec.structs.replace(self._as, mqtt5=self._mqtt5, will_topic=self._delivery.topic + "s", will=will)
+        return msgspec.structs.replace(
+            self._as, mqtt5=self._mqtt5, will_topic=self._delivery.topics.status, will=will, clock_unset=self._clock.trust is ClockTrust.UNSET
+        )
 
     def _status_message(self, state: str, session: str) -> bytes:
         """The same `sid` in the will: a late will of an older connection is known by it."""

@@ -30,6 +30,8 @@ STAGES: Final = ("clock", "route", "name", "tcp", "tls", "client", "login", "top
 TRUSTED: Final = (ClockTrust.SYNCHRONISED, ClockTrust.CORRECTED)
 State = Literal["ok", "warn", "fail", "none"]
 
+BROKERS: Final = "the broker's certificate"
+
 # A name has seldom more; each silent one costs a share of the time-out.
 _ADDRESSES_MAX = 4
 # How long the broker may take to object to our certificate: some round trips, as long as the handshake took; a busy broker a moment more.
@@ -68,7 +70,7 @@ class Approach:
     """Stages 1 to 6 of one login. Each is called once, in order; `close` at the end."""
 
     def __init__(self, login: Login, trust: ClockTrust) -> None:
-        self._login = login
+        self._login = msgspec.structs.replace(login, clock_unset=trust is ClockTrust.UNSET)
         self._trust = trust
         self._where = str(login.broker)
         self._has_route = True
@@ -159,7 +161,7 @@ class Approach:
         der = link.getpeercert(binary_form=True)
         shown = of_der(der) if der else None
         found_here = {"version": link.version(), "cipher": (link.cipher() or ("",))[0], **_described(shown)}
-        return self._judged(found_here, shown, "the broker's certificate")
+        return self._judged(found_here, shown, BROKERS)
 
     def _context(self) -> ssl.SSLContext:
         """Our own files are judged in the stage that they belong to: the authority here, the client certificate in the next."""
@@ -199,13 +201,15 @@ class Approach:
 
     def client(self) -> Result:
         """Whether the broker takes our certificate, or wants one."""
+        if not self._login.broker.tls:
+            return "none", {"plain": True}, None
         own = self._own_certificate()
-        fault = self._files_fault or self._objection or (self._broker_objects() if self._tls is not None else None)
+        fault = self._files_fault or self._objection or self._broker_objects()
         if fault is not None:
             over = own is not None and own.step(time.time()) == EXPIRED
             raise StageError(fault, "client.expired" if over else "", **_described(own))
         if own is None:
-            return ("ok", {"without": True}, None) if self._login.broker.tls else ("none", {"plain": True}, None)
+            return "ok", {"without": True}, None
         return self._judged(_described(own), own, "our certificate")
 
     def _own_certificate(self) -> Certificate | None:
@@ -237,6 +241,8 @@ class Approach:
 
     def _judged(self, found: dict[str, Any], certificate: Certificate | None, whose: str) -> Result:
         """A certificate that works is warned of before it ends, where our clock can say so."""
+        if self._login.judges_no_dates and whose == BROKERS:
+            return "warn", found, faults.undated(self._where)
         step = certificate.step(time.time()) if certificate is not None and self._trust in TRUSTED else None
         if step is None or certificate is None:
             return "ok", found, None

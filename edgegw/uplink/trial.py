@@ -27,8 +27,9 @@ from edgegw.uplink.faults import CONNECT_INTERVAL_S, Fault
 from edgegw.uplink.keys import UplinkKeys
 from edgegw.uplink.login import Login, make_login
 from edgegw.uplink.mqtt import Link, LinkError, Opened
-from edgegw.uplink.receipts import TEST_EPOCH
+from edgegw.uplink.receipts import TEST_EPOCH, receipt_id
 from edgegw.uplink.staged import STAGES, Approach, Result, Stage, StageError
+from edgegw.uplink.topics import make_topics
 from edgegw.uplink.traffic import packet_bytes
 
 # The broker lets 64 letters pass everywhere (docs/uplink.md); the end makes room for the suffix.
@@ -66,11 +67,11 @@ class Trial:
         self._daemon_runs = daemon_runs
         self._receipt_wait_s = receipt_wait_s
         self._on_stage = on_stage
-        self._topic = f"egw/1/{gateway.identity}/"
+        self._topics = make_topics(uplink, gateway)
         self._link: Link | None = None
         self._opened: Opened | None = None
         self._keys: UplinkKeys | None = None
-        self._heard = _Heard()
+        self._heard = _Heard(self._topics.receipt)
         self._identity = Identity(TEST_EPOCH, Stream.EVENT, 0, 0)
 
     async def run(self, up_to: int = len(STAGES)) -> list[Stage]:
@@ -85,7 +86,9 @@ class Trial:
                 if stage.state == "fail":
                     return stages
             approach.close()
-            for stage, later in zip(stages[len(steps) : up_to], (self._log_in, self._use_topics, self._await_receipt), strict=False):
+            # A cloud without receipts has no ninth stage: it stays untried.
+            later_steps = (self._log_in, self._use_topics, self._await_receipt)[: 2 + (self._uplink.ack == "receipt")]
+            for stage, later in zip(stages[len(steps) : up_to], later_steps, strict=False):
                 await self._settle_later(stage, later)
                 if stage.state == "fail":
                     return stages
@@ -119,7 +122,7 @@ class Trial:
         self._keys = self._load_keys()
         real = make_login(self._uplink, self._gateway, self._keys.password, mqtt5=True)
         own_name = real.client_id[: _CLIENT_ID_MAX - len(TEST_SUFFIX)] + TEST_SUFFIX
-        login = msgspec.structs.replace(real, client_id=own_name, keeps_session=False)
+        login = msgspec.structs.replace(real, client_id=own_name, keeps_session=False, clock_unset=self._trust is ClockTrust.UNSET)
         fault = await self._open(login)
         if fault is not None and fault.message_id in ("E-MQTT-VERSION", "E-MQTT-HANGUP"):
             older = msgspec.structs.replace(login, mqtt5=False)
@@ -146,7 +149,7 @@ class Trial:
             await asyncio.sleep(CONNECT_INTERVAL_S)
         if self._link is not None:
             await self._link.close(0.0)
-        self._heard = _Heard()
+        self._heard = _Heard(self._topics.receipt)
         self._link = Link(login, self._heard, clock_trusted=self._trust in (ClockTrust.SYNCHRONISED, ClockTrust.CORRECTED))
         try:
             self._opened = await self._link.open()
@@ -159,19 +162,21 @@ class Trial:
     async def _use_topics(self) -> Result:
         assert self._link is not None
         assert self._keys is not None
+        read, written = self._topics.receipt, self._topics.of_kind("e")
         try:
-            self._link.subscribe(self._topic + "d/ack")
-            codes = await self._until("suback")
-            if not isinstance(codes, list) or any(code >= _MQTT_FAILURE for code in codes):
-                raise StageError(Fault("E-MQTT-ACL", f"{self._uplink.broker} denies {self._topic}d/ack", "allow the topic there", "login"))
+            if read:
+                self._link.subscribe(read)
+                codes = await self._until("suback")
+                if not isinstance(codes, list) or any(code >= _MQTT_FAILURE for code in codes):
+                    raise StageError(Fault("E-MQTT-ACL", f"{self._uplink.broker} denies {read}", "allow the topic there", "login"))
             message = self._message(self._keys)
-            mid = self._link.publish(self._topic + "e", message)
+            mid = self._link.publish(written, message)
             code = await self._until("puback", mid)
         except LinkError as ended:
             raise StageError(await self._meaning(ended), "acl.hangup") from ended
         if isinstance(code, int) and code >= _MQTT_FAILURE:
-            raise StageError(Fault("E-MQTT-ACL", f"{self._uplink.broker} refuses {self._topic}e (0x{code:02X})", "allow the topic there", "login"))
-        return "ok", {"read": f"{self._topic}d/ack", "written": f"{self._topic}e", "bytes": len(message), "heard": code != _NOBODY_LISTENS}, None
+            raise StageError(Fault("E-MQTT-ACL", f"{self._uplink.broker} refuses {written} (0x{code:02X})", "allow the topic there", "login"))
+        return "ok", {"read": read or "-", "written": written, "bytes": len(message), "heard": code != _NOBODY_LISTENS}, None
 
     def _message(self, keys: UplinkKeys) -> bytes:
         """A sealed event that says no more than that somebody tested."""
@@ -180,7 +185,7 @@ class Trial:
         event = Event("cloud_test", time.time_ns() // 1_000_000, 0, self._trust, None, {"uplink": self._uplink.name})
         message = Sealer(self._gateway.identity, keys.cloud.seal, keys.own.sign).seal(BATCH, self._identity, encode_events([event]))
         maximum = self._opened.maximum_packet_bytes if self._opened else None
-        if maximum is not None and packet_bytes(self._topic + "e", message) > maximum:
+        if maximum is not None and packet_bytes(self._topics.of_kind("e"), message) > maximum:
             raise StageError(Fault("E-MQTT-SIZE", f"{self._uplink.broker} takes at most {maximum} bytes", "let it take larger packets"))
         return message
 
@@ -208,7 +213,7 @@ class Trial:
         fault = await self._link.why(ended)
         if fault.message_id != "E-NET-LOST":
             return fault
-        return Fault("E-MQTT-ACL", f"{self._uplink.broker} hangs up when {self._topic}# is used", "allow the topics there", "login")
+        return Fault("E-MQTT-ACL", f"{self._uplink.broker} hangs up when {self._topics.all_up} is used", "allow the topics there", "login")
 
     # -- 9
 
@@ -216,13 +221,13 @@ class Trial:
         assert self._keys is not None
         started_s = time.monotonic()
         ends_s = started_s + self._receipt_wait_s
-        refused = ""
+        refused: EnvelopeError | None = None
         while True:
             while self._heard.messages:
                 try:
                     receipt = open_receipt(self._heard.messages.pop(0), self._gateway.identity, self._keys.cloud.verify)
                 except EnvelopeError as fault:
-                    refused = str(fault)
+                    refused = fault
                     continue
                 if self._identity in receipt.intervals:
                     return "ok", {"after_ms": round((time.monotonic() - started_s) * 1000), "signed_by": self._uplink.recipient_file}, None
@@ -234,9 +239,9 @@ class Trial:
                 raise StageError(await self._meaning(ended)) from ended
             await self._heard.wait(ends_s)
 
-    def _no_receipt(self, refused: str) -> tuple[Fault, str]:
-        if refused:
-            return Fault("E-CLOUD-RECEIPT", f"what comes as a receipt is not our cloud's ({refused})", "check recipient_file"), ""
+    def _no_receipt(self, refused: EnvelopeError | None) -> tuple[Fault, str]:
+        if refused is not None:
+            return Fault(receipt_id(refused.reason), f"what comes as a receipt is not our cloud's ({refused})", "check recipient_file"), ""
         text = f"the broker took our message, but no receipt came within {self._receipt_wait_s:g} s"
         nobody = any(code == _NOBODY_LISTENS for _, code in self._heard.pubacks)
         return Fault("E-CLOUD-RECEIVER", text, "look at the receiver and its keys"), "receiver.nobody" if nobody else ""
@@ -245,7 +250,8 @@ class Trial:
 class _Heard:
     """The link's listener: keeps what came until it is asked for. A test lasts a minute at most, and hears its own receipts and the daemon's."""
 
-    def __init__(self) -> None:
+    def __init__(self, receipts: str) -> None:
+        self._receipts = receipts
         self._news = asyncio.Event()
         self.subacks: list[list[int]] = []
         self.pubacks: list[tuple[int, int]] = []
@@ -260,7 +266,7 @@ class _Heard:
         self._news.set()
 
     def on_message(self, topic: str, payload: bytes) -> None:
-        if topic.endswith("/d/ack") and len(self.messages) < _MESSAGES_MAX:
+        if topic == self._receipts and len(self.messages) < _MESSAGES_MAX:
             self.messages.append(payload)
         self._news.set()
 

@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from edgegw.buffer import joining, transactions
+from edgegw.buffer import joining, transactions, writer
 from edgegw.model import Reading
 from tests.bench.r10 import Station
 from tests.fault.crash_vfs import Recorder
@@ -49,7 +49,7 @@ def main() -> None:
     recorder = Recorder(directory)
     tally = recorder.operations = Tally()
     if joined and kind == "fill":
-        transactions.LOOK_S = transactions.AGAIN_S = 0.0
+        transactions.LOOK_S = transactions.AGAIN_S = writer.LOOK_S = 0.0
     elif not joined:
         joining.Joining.next_join = lambda *_: None  # type: ignore[assignment, method-assign]
     station = Station()
@@ -97,14 +97,13 @@ def seal(rig: Rig, window: list[Reading]) -> None:
 
     def is_sealed() -> bool:
         rig.buffer.seal_soon(0)
-        status = rig.buffer.status()
-        return not status.queue_readings and not status.tail_readings
+        return rig.buffer._intake.waiting() == (0, 0) and not rig.buffer.status().tail_readings
 
     wait_for("sealed window", is_sealed, _PATIENCE_S)
 
 
 def finish_joins(rig: Rig, station: Station) -> None:
-    """The writer joins one run with each sync: readings of a last minute give it the occasion."""
+    """The writer joins one run at each of its turns: readings of a last minute give it the occasion."""
     counts = rig.buffer._writer.transactions.counts
     before, number = -1, 0
     while counts.joined != before:

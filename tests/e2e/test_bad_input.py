@@ -131,15 +131,19 @@ def test_a_store_of_a_newer_edgegw_is_refused_untouched(rig):
     assert any("E-STORE-NEWER" in text for text in said), said
 
 
-def test_a_store_that_cannot_be_opened_ends_the_run_with_11(rig):
+def test_a_store_that_cannot_be_opened_is_told_and_holds_nothing_up(rig):
     """
-    A state directory that is a file is told as such.
+    A state directory that is a file: the devices are read, the status says that nothing is stored and why; when it can be opened it is, without a restart.
     """
     rig.state.rmdir()
     rig.state.write_text("not a directory")
-    code, said = run_to_its_end(rig)
-    assert EXIT_STORE == code
-    assert any("E-STORE-OPEN" in text for text in said), said
+    start(rig)
+    wait_for("devices", lambda: polls(rig) > 0)
+    assert any("E-STORE-OPEN" in text for text in log_lines(rig)), log_lines(rig)
+    assert "fail" == rig.ask_gateway("status")["buffer"]["state"]
+    rig.state.unlink()
+    wait_for("the store", lambda: rig.ask_gateway("status")["buffer"]["state"] == "ok")
+    assert (rig.state / "edgegw.db").is_file()
 
 
 def test_a_second_daemon_is_refused_and_names_the_first(rig):

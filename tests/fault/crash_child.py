@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgegw.buffer import database, joining, migrations, store, transactions
+from edgegw.buffer import database, joining, migrations, store, transactions, writer
 from edgegw.buffer.limits import Limits
 from edgegw.model import Batch, Stream
 from tests.fault.crash_vfs import Recorder
@@ -28,7 +28,7 @@ from tests.unit.buffer_rig import ENERGY, METER, OTHER, Rig, event, events_of, r
 WIDE = source(4, width=200)
 SOURCES = (METER, OTHER, ENERGY, WIDE)
 # Small enough that the run comes to the limit, large enough for what may never go.
-BYTES_MAX = 512 * 1024
+BYTES_MAX = 576 * 1024
 # A quarter of an hour has a hundred readings: what is thinned shrinks.
 APART_MS = 9_000
 _FACTS: dict[str, str | None] = {"full": None, "normal": "NORMAL", "off": "OFF"}
@@ -37,7 +37,7 @@ _FACTS: dict[str, str | None] = {"full": None, "normal": "NORMAL", "off": "OFF"}
 def shrink() -> None:
     """A small limit, and joins of few values: the run comes to all of it within a second. Run and check share it."""
     store.limits_of = lambda *_: Limits(BYTES_MAX)
-    transactions.LOOK_S = transactions.AGAIN_S = 0.02
+    transactions.LOOK_S = transactions.AGAIN_S = writer.LOOK_S = 0.02
     joining.VALUES_A_BLOCK, joining.BLOCKS_A_JOIN, joining._SMALL_VALUES = 1_500, 16, 750
 
 

@@ -116,14 +116,19 @@ def outage(directory: Path, days: float, *, cap_mib: int, others: bool, progress
 def _feed(rig: Rig, chunk: list[Reading], found: Outcome, directory: Path) -> None:
     rig.buffer.accept(chunk)
     found.fed.update(reading.source.source_id for reading in chunk)
-    _wait(lambda: rig.buffer.status().queue_readings <= _QUEUE_MAX, found, directory)
+
+    def is_taken() -> bool:
+        """While the writer is busy, what waits moves to memory: that counts as well, unless the disk takes nothing at all."""
+        status = rig.buffer.status()
+        return status.queue_readings <= _QUEUE_MAX and (status.tail_readings <= _QUEUE_MAX or not status.writing)
+
+    _wait(is_taken, found, directory)
 
 
 def _settle(rig: Rig, found: Outcome, directory: Path) -> None:
     def is_sealed() -> bool:
         rig.buffer.seal_soon(0)
-        status = rig.buffer.status()
-        return status.writing and not status.queue_readings and not status.tail_readings
+        return rig.buffer._intake.waiting() == (0, 0) and rig.buffer.status().writing and not rig.buffer.status().tail_readings
 
     _wait(is_sealed, found, directory)
 

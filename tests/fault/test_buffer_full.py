@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import threading
 
 import pytest
 
@@ -11,6 +12,9 @@ from edgegw.block import decode_schema
 from edgegw.buffer import ring, transactions
 from edgegw.buffer import writer as writer_module
 from edgegw.buffer.database import DamagedError
+from edgegw.buffer.ledger import Ledger
+from edgegw.buffer.limits import Limits
+from edgegw.buffer.room import Room
 from edgegw.model import Identity, Stream
 from tests.unit.buffer_rig import METER, UPLINK, event, events_of, is_stored, look, reading, rows_of, running, source, wait_for
 
@@ -58,6 +62,85 @@ def test_a_full_file_thins_the_oldest_telemetry_and_tells_it_to_the_reading(tmp_
     assert set(range(1, count + 1)) == kept | set(lost)
     assert not kept & set(lost)
     assert max(lost) < min(kept)
+
+
+def test_what_a_stall_has_piled_up_stays_within_the_limit(tmp_path):
+    """
+    While the writer is held up, 100,000 values gather in memory: they are written in parts, so that neither the log nor the whole exceeds its share.
+    """
+    dice = random.Random(6)
+    limits = Limits(LIMIT_MIB * 2**20)
+    held = threading.Event()
+    with running(tmp_path, [WIDE], max_size_mib=LIMIT_MIB, window_idle_s=60.0) as rig:
+        rig.buffer.accept([noise(number, dice) for number in range(300)])
+        rig.settle()
+        rig.buffer._intake.ask(lambda _: held.wait(20), lambda: None)
+        for number in range(300, 1300, 10):
+            rig.buffer.accept([noise(number + more, dice) for more in range(10)])
+        wait_for("memory to take it", lambda: rig.buffer._intake.is_empty)
+        before = rig.buffer.status().commits
+        held.set()
+        log_bytes = 0
+
+        def is_written():
+            nonlocal log_bytes
+            log_bytes = max(log_bytes, rig.path.with_name("edgegw.db-wal").stat().st_size)
+            return rig.buffer.status().commits > before and rig.ask("newest_block_id", [1]) >= 0
+
+        wait_for("the commit", is_written)
+        assert log_bytes <= limits.log_bytes
+        rig.settle()
+        assert {(rig.buffer.epoch, 3, seq) for seq in range(1, 1301)} == set(rows_of(rig.batches()))
+
+
+def test_the_memory_is_bounded_also_when_a_commit_was_cut_off(tmp_path, impatient, monkeypatch):
+    """
+    The disk fails in the middle of a commit and stays away: its readings may go like all others, the newest stay, and what went is told to the reading.
+    """
+    monkeypatch.setattr(ring, "RING_VALUES_MAX", 4 * 200)
+    write = Ledger.write
+    broken = [True]
+
+    def fail(ledger, connection, group):
+        if broken:
+            raise sqlite3.OperationalError("disk I/O error")
+        write(ledger, connection, group)
+
+    monkeypatch.setattr(Ledger, "write", fail)
+    with running(tmp_path, [METER], window_idle_s=0.1) as rig:
+        rig.buffer.accept([reading(METER, number) for number in range(300)])
+        for number in range(300, 1000, 50):
+            rig.buffer.accept([reading(METER, number + more) for more in range(50)])
+            wait_for("a trimmed ring", lambda: rig.buffer._intake.is_empty and rig.buffer.status().tail_readings <= 200)
+        broken.clear()
+        wait_for("recovery", lambda: rig.buffer.status().writing)
+        rig.settle()
+        lost = wait_for("the loss", lambda: [one.body for _, one in events_of(rig.batches(streams=[1]))])
+        kept = sorted(seq for _, _, seq in rows_of(rig.batches()))
+    assert list(range(801, 1001)) == kept
+    assert [(1, 800, {"1": 800})] == [(body["first"], body["last"], body["readings"]) for body in lost]
+
+
+def test_readings_are_held_when_making_room_for_them_fails(tmp_path, impatient, monkeypatch):
+    """
+    What has left the queue is numbered and written again, also when the disk fails before its transaction began.
+    """
+    make = Room.make
+    failing = ["disk I/O error"]
+
+    def fail_once(room, connection, coming_bytes, tell):
+        if failing and coming_bytes > 100_000:
+            raise sqlite3.OperationalError(failing.pop())
+        make(room, connection, coming_bytes, tell)
+
+    monkeypatch.setattr(Room, "make", fail_once)
+    dice = random.Random(7)
+    with running(tmp_path, [WIDE]) as rig:
+        rig.buffer.accept([noise(number, dice) for number in range(200)])
+        wait_for("the fault", lambda: not failing)
+        wait_for("recovery", lambda: rig.buffer.status().writing)
+        rig.settle()
+        assert {(rig.buffer.epoch, 3, seq) for seq in range(1, 201)} == set(rows_of(rig.batches()))
 
 
 def test_what_every_cloud_has_goes_first_and_without_a_loss(tmp_path):

@@ -55,6 +55,29 @@ def test_an_older_file_is_brought_up_whole(tmp_path, file):
         assert rig.buffer.set_aside is None
 
 
+def test_what_an_older_log_holds_is_brought_up_too(tmp_path):
+    """
+    The older program was killed: its last commit lies in the log alone, and is there after the migration.
+    """
+    path = tmp_path / "then" / "edgegw.db"
+    path.parent.mkdir()
+    shutil.copy(FILES[0], path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("PRAGMA journal_mode=WAL")
+        writer.execute("PRAGMA wal_autocheckpoint=0")
+        writer.execute("INSERT INTO state VALUES ('rules/late', x'31')")
+        now = tmp_path / "now"
+        now.mkdir()
+        for part in path.parent.glob("edgegw.db*"):
+            if not part.name.endswith("-shm"):
+                shutil.copy(part, now)
+    assert (now / "edgegw.db-wal").stat().st_size > 0
+    with running(now) as rig:
+        assert [(VERSION,)] == look(rig.path, "PRAGMA user_version")
+        assert {"rules/a": b"1", "rules/late": b"1"} == rig.buffer.states()
+        assert rig.buffer.set_aside is None
+
+
 def batch_range(epoch, stream, last):
     return Identity(epoch, int(stream), 1, last)
 

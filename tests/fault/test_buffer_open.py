@@ -6,15 +6,17 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
+from edgegw.buffer import writer as writer_module
 from edgegw.buffer.migrations import APPLICATION_ID, VERSION
 from edgegw.errors import EXIT_HELD, EXIT_STORE, EdgegwError
-from tests.unit.buffer_rig import METER, event, events_of, reading, rows_of, running, wait_for
+from tests.unit.buffer_rig import METER, event, events_of, is_stored, reading, rows_of, running, wait_for
 
 READINGS = 200
+NOBODY = 65_534
 
 
 @pytest.fixture
@@ -181,6 +183,97 @@ def test_a_store_that_cannot_be_opened_says_where(tmp_path, obstacle):
         assert ("E-STORE-OPEN", EXIT_STORE) == (refusal.value.message_id, refusal.value.exit_code)
         assert str(directory) in refusal.value.text
         assert refusal.value.next_step
+
+
+@pytest.mark.parametrize("obstacle", ["directory is a file", "database is a directory", "lock is a directory"])
+def test_a_daemon_begins_without_its_store_and_gets_it_back(filled, tmp_path_factory, monkeypatch, obstacle):
+    """
+    Nothing can be opened: readings and alarms go out from memory, marked; when the obstacle is gone they are in the file under the identities that they had,
+    behind what an earlier start left there, and receipts of both count.
+    """
+    monkeypatch.setattr(writer_module, "RETRY_S", 0.05)
+    monkeypatch.setattr(writer_module, "_RING_TURN_S", 0.02)
+    path, aside = filled / "edgegw.db", tmp_path_factory.mktemp("aside")
+    blocked = {"directory is a file": filled, "database is a directory": path, "lock is a directory": filled / "edgegw.lock"}[obstacle]
+    blocked.rename(aside / "kept")
+    if obstacle == "directory is a file":
+        blocked.write_text("x", encoding="utf-8")
+    else:
+        blocked.mkdir()
+    with running(filled, may_wait=True) as rig:
+        assert (False, None) == (rig.buffer.status().writing, rig.buffer.previous)
+        assert "E-STORE-OPEN" in rig.buffer.trouble
+        rig.buffer.accept([reading(METER, number) for number in range(10)], [event(n=7)], {"b": b"2"})
+        told = wait_for("batches from memory", lambda: len(found := rig.batches()) == 2 and found)
+        assert [False, False] == [is_stored(batch) for batch in told]
+        assert 1 == rig.confirm([batch for batch in told if batch.identity.stream == 1])
+        if blocked.is_dir():
+            blocked.rmdir()
+        else:
+            blocked.unlink()
+        (aside / "kept").rename(blocked)
+        wait_for("the file", lambda: rig.buffer.status().writing)
+        rig.settle()
+        rows = rows_of(rig.batches())
+        assert {(rig.buffer.epoch, 3, seq) for seq in range(1, 11)} == {key for key in rows if key[0] == rig.buffer.epoch}
+        assert READINGS + 10 == len(rows)
+        assert 50 == len(events_of(rig.batches()))
+        epoch = rig.buffer.epoch
+    with running(filled) as rig:
+        assert (epoch, {1: 1, 3: 10}) == (rig.buffer.previous.epoch, rig.buffer.previous.last)
+        assert {"a": b"1", "b": b"2"} == rig.buffer.states()
+        assert rows == rows_of(rig.batches())
+
+
+@contextmanager
+def read_only(disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    yield
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+
+
+@contextmanager
+def no_permission(disk):
+    """As the service's user, on files of root's."""
+    disk.chmod(0o700)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount and be somebody else")
+@pytest.mark.parametrize("obstacle", [read_only, no_permission])
+def test_a_daemon_begins_on_a_disk_that_it_may_not_write(tmp_path, monkeypatch, obstacle):
+    """
+    Read-only or another user's: the start goes on from memory, the file is not touched, and when it may be written everything is in it.
+    """
+    monkeypatch.setattr(writer_module, "RETRY_S", 0.05)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "edgegw-test", str(disk)], check=False, capture_output=True).returncode:
+        pytest.skip("this machine may not mount")
+    try:
+        with running(disk) as rig:
+            rig.buffer.accept([reading(METER, 1)])
+            rig.settle()
+            earlier = rows_of(rig.batches())
+        with ExitStack() as started:
+            file = started.enter_context((disk / "edgegw.db").open("rb"))
+            before = file.read()
+            with obstacle(disk):
+                rig = started.enter_context(running(disk, may_wait=True))
+                rig.buffer.accept([reading(METER, 2)], [event()])
+                told = wait_for("batches from memory", lambda: len(found := rig.batches()) == 2 and found)
+                assert [False, False] == [is_stored(batch) for batch in told]
+                file.seek(0)
+                assert before == file.read()
+            wait_for("the file", lambda: rig.buffer.status().writing)
+            rig.settle()
+            assert earlier.keys() | {(rig.buffer.epoch, 3, 1)} == rows_of(rig.batches()).keys()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_the_file_is_ours_and_private(filled):

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import contextmanager
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edgegw.cloud.receiver import main
+from edgegw.cloud.debts import receipts
+from edgegw.cloud.receiver import Receiver, ReceiverOptions, main
 from edgegw.errors import EXIT_STORE, EXIT_USAGE
-from tests.uplink_rig import MemoryOutbox, block, no_thread_left, place, until
+from edgegw.model import Identity
+from tests.broker_double import BrokerDouble, Habits
+from tests.uplink_rig import IDENTITY, MemoryOutbox, Place, block, log_of, no_thread_left, place, until, wait_for
 
 
 @pytest.fixture
@@ -92,3 +97,45 @@ def test_a_sink_that_fails_costs_nothing(here):
         finally:
             holder.close()
     assert [(150, 50)] == here.rows("SELECT count(*), count(DISTINCT seq) FROM readings")
+
+
+@contextmanager
+def running_against(here: Place, double: BrokerDouble, **more):
+    options = ReceiverOptions(broker=f"mqtt://127.0.0.1:{double.port}", keys_dir=str(here.directory / "cloud"), sink=f"sqlite:{here.sink}", **more)
+    receiver = Receiver(options)
+    here.run_receiver(receiver)
+    try:
+        yield receiver
+    finally:
+        here.stop_receiver()
+
+
+def test_a_broker_that_never_answers_is_left(here, caplog):
+    """
+    A broker that takes the connection and sends no CONNACK is left after the deadline and tried again.
+    """
+    with BrokerDouble(Habits(connack=None)) as double, running_against(here, double, connack_timeout_s=0.5):
+        wait_for(lambda: len(double.seen.connects_at_s) >= 2)
+    assert 1 == len(log_of(caplog, "E-NET-TIMEOUT"))
+
+
+@pytest.mark.parametrize("habits", [Habits(only_311=True), Habits(hang_up_on_5=True)])
+def test_a_broker_of_version_3_1_1_is_received_from(here, habits):
+    """
+    A broker that refuses MQTT 5, by a code or by hanging up, is asked again in 3.1.1.
+    """
+    with BrokerDouble(habits) as double, running_against(here, double):
+        wait_for(lambda: 4 in double.seen.versions)
+    assert [5, 4] == double.seen.versions[:2]
+
+
+def test_receipts_fit_the_brokers_packets():
+    """
+    Under a packet limit of the broker many ranges go in several receipts, each within it, and together they name every range once.
+    """
+    signer = Ed25519PrivateKey.generate()
+    ranges = [Identity(2**64 - 1, 3, 2**62 + 10 * n, 2**62 + 10 * n + 5) for n in range(1000)]
+    made = list(receipts("o" * 16 + "/" + "s" * 16 + "/" + "g" * 16, ranges, 2**50, signer, 2000))
+    assert ranges == [one for _, part in made for one in part]
+    assert max(len(message) for message, _ in made) + 90 <= 2000
+    assert 3 == len(list(receipts(IDENTITY, ranges, 1, signer)))

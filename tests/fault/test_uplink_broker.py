@@ -11,10 +11,27 @@ import time
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edgegw.model import ClockTrust, Event, Identity
+from edgegw.block import encode_block
+from edgegw.model import Batch, ClockTrust, Event, Identity, Reading
 from edgegw.uplink.envelope import Receipt, sign_receipt
 from edgegw.uplink.keys import load_cloud_keys
-from tests.uplink_rig import EPOCH, IDENTITY, MemoryOutbox, Place, alarm, block, event_batch, log_of, no_thread_left, place, running, until, wait_for
+from tests.uplink_rig import (
+    EPOCH,
+    IDENTITY,
+    SCHEMA,
+    MemoryOutbox,
+    Place,
+    alarm,
+    block,
+    event_batch,
+    log_of,
+    no_thread_left,
+    place,
+    readings,
+    running,
+    until,
+    wait_for,
+)
 
 pytestmark = pytest.mark.broker
 
@@ -196,6 +213,26 @@ def test_forged_receipts_change_nothing(here, caplog):
     assert 5 == len(log_of(caplog, "E-CLOUD-RECEIPT"))
 
 
+def test_one_range_of_an_unknown_epoch_spoils_no_receipt(here, caplog):
+    """
+    A receipt that names, beside good ranges, one of an epoch that the store does not know counts for the good ones; the other is refused.
+    """
+    outbox = backlog(3)
+    here.start_broker()
+    sender = here.sender(outbox, receipt_timeout_s=60.0)
+    signer = load_cloud_keys(here.directory / "cloud").sign
+    ranges = (Identity(77, 3, 1, 5), Identity(EPOCH, 3, 1, 60))
+
+    async def body() -> None:
+        await until(lambda: sender.status().connected)
+        await asyncio.to_thread(here.publish, f"egw/1/{IDENTITY}/d/ack", sign_receipt(Receipt(IDENTITY, 1, ranges), signer))
+        await until(lambda: not outbox.open)
+
+    asyncio.run(running(sender, body))
+    assert (1, 1) == (sender.status().receipts, sender.status().receipts_refused)
+    assert 1 == len(log_of(caplog, "E-CLOUD-RECEIPT"))
+
+
 def test_receipts_that_may_not_be_read_are_told(here):
     """
     A broker that keeps the receipts from us without a word shows as a receiver that does not answer.
@@ -290,22 +327,116 @@ def test_an_outsider_sees_no_name_and_no_value(here):
     assert {"e", "m", "h", "s", "ack"} == {topic.rsplit("/", 1)[1] for topic in seen.topics}
 
 
-def test_a_small_packet_limit_parks_and_moves_on(here, caplog):
+def noise(number: int, size: int) -> Event:
+    """An event that does not compress."""
+    return Event("noise", 1, number, ClockTrust.HELD, None, {"raw": random.Random(number).randbytes(size)})
+
+
+def noisy(block_id: int, first: int, count: int, stream: int = 3) -> Batch:
+    """A block of about three bytes a row."""
+    chance = random.Random(first)
+    rows = [Reading(one.source, one.read_at_ms, one.mono_ms, one.clock, (one.values[0], chance.randrange(1 << 20), 0), {}) for one in readings(count, first)]
+    return Batch(block_id, Identity(EPOCH, stream, first, first + count - 1), SCHEMA, encode_block(SCHEMA, rows), count * 3)
+
+
+def test_a_record_that_can_never_go_is_parked_and_told(here, caplog):
     """
-    A batch larger than the broker's packets stays in the store and is told; what fits goes on.
+    A single event larger than the broker's packets stays in the store, is told once and as an alarm; its neighbours of the same batch and all else go on.
     """
     outbox = MemoryOutbox()
-    noise = Event("noise", 1, 1, ClockTrust.HELD, None, {"raw": random.Random(645).randbytes(2000)})
-    outbox.add(event_batch(1, 1, [noise]), event_batch(2, 2, [alarm(1)]), block(3, 1, 2))
+    outbox.add(event_batch(1, 1, [alarm(1), noise(2, 2000), alarm(3)]), event_batch(2, 4, [alarm(4)]), block(3, 1, 2))
     here.start_broker("max_packet_size 700")
     here.start_receiver()
     sender = here.sender(outbox)
 
     async def body() -> None:
-        await until(lambda: len(outbox.open) == 1)
+        await until(lambda: {seq for _, stream, seq in outbox.receipted if stream == 1} == {1, 3, 4} and len(outbox.open) == 1)
         assert "" == sender.status().error_id
         assert 1 == sender.status().connections
+        assert ["too large cloud"] == [notice.rule for notice in sender.notices()]
 
     asyncio.run(running(sender, body))
-    assert [1] == [batch.block_id for batch in outbox.open]
-    assert 1 <= len(log_of(caplog, "E-MQTT-SIZE"))
+    assert [1, 3, 4] == [seq for (seq,) in here.rows("SELECT seq FROM events ORDER BY seq")]
+    assert 1 == len(log_of(caplog, "E-MQTT-SIZE"))
+
+
+def test_what_is_too_large_is_cut_to_fit(here):
+    """
+    Blocks and events larger than the broker's packets go in parts and arrive once each, with nothing parked.
+    """
+    outbox = MemoryOutbox()
+    outbox.add(event_batch(1, 1, [noise(number, 300) for number in range(8)]), noisy(2, 1, 3000), noisy(3, 1, 1500, stream=2))
+    here.start_broker("max_packet_size 900")
+    here.start_receiver()
+    seen = here.listen("egw/#")
+    sender = here.sender(outbox)
+
+    async def body() -> None:
+        await until(lambda: not outbox.open)
+        assert ("", 1) == (sender.status().error_id, sender.status().connections)
+        assert [] == sender.notices()
+
+    asyncio.run(running(sender, body))
+    seen.close()
+    assert (4500 * 3, 0) == stored(here)
+    assert 8 == len(here.rows("SELECT seq FROM events"))
+    sizes = [len(payload) for topic, payload in zip(seen.topics, seen.payloads, strict=True) if topic.rsplit("/", 1)[1] in "enh"]
+    assert max(sizes) <= 900
+    assert len(sizes) >= 12
+
+
+def test_a_broker_that_hangs_up_on_large_messages_gets_smaller_ones(here):
+    """
+    A broker that names no limit and hangs up without a word twice on the same batch gets it in parts, each row once.
+    """
+    outbox = MemoryOutbox()
+    outbox.add(event_batch(1, 1, [noise(number, 600) for number in range(8)]))
+    here.start_broker("message_size_limit 3000")
+    here.start_receiver()
+    sender = here.sender(outbox)
+
+    async def body() -> None:
+        await until(lambda: not outbox.open, 60)
+        assert 3 == sender.status().connections
+
+    asyncio.run(running(sender, body))
+    assert list(range(1, 9)) == [seq for (seq,) in here.rows("SELECT seq FROM events ORDER BY seq")]
+
+
+def test_a_record_on_which_the_broker_hangs_up_is_left_behind(here):
+    """
+    A single record on which a broker without a limit of its own hangs up twice is parked and told as an alarm; what waits behind it goes.
+    """
+    outbox = MemoryOutbox()
+    outbox.add(event_batch(1, 1, [noise(1, 2000)]), event_batch(2, 2, [alarm(2)]))
+    here.start_broker("message_size_limit 900")
+    here.start_receiver()
+    sender = here.sender(outbox)
+
+    async def body() -> None:
+        await until(lambda: len(outbox.open) == 1, 60)
+        await until(sender.notices)
+        assert (["too large cloud"], 3) == ([notice.rule for notice in sender.notices()], sender.status().connections)
+
+    asyncio.run(running(sender, body))
+    assert [2] == [seq for (seq,) in here.rows("SELECT seq FROM events")]
+
+
+def test_parts_that_lost_their_receipt_come_again(here):
+    """
+    A receiver that dies after some parts of a block were sent gets what it lacks, cut again, and keeps every row once.
+    """
+    outbox = MemoryOutbox()
+    outbox.add(noisy(1, 1, 3000))
+    here.start_broker("max_packet_size 900")
+    receiver = here.start_receiver(receipt_interval_s=30.0)
+    sender = here.sender(outbox, receipt_timeout_s=2.0)
+
+    async def body() -> None:
+        await until(lambda: receiver.intake.received >= 3)
+        here.stop_receiver()
+        here.start_receiver()
+        await until(lambda: not outbox.open)
+
+    asyncio.run(running(sender, body))
+    assert (3000 * 3, 0) == stored(here)

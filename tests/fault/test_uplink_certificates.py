@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import subprocess
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from edgegw.cloud.pki import Authority
-from tests.uplink_rig import MemoryOutbox, Place, block, log_of, no_thread_left, place, running, until
+from edgegw.model import ClockTrust
+from tests.uplink_rig import MemoryOutbox, block, log_of, no_thread_left, place, running, until
+from tests.uplink_wrong import other_server, password_file, secret_file, tls
 
 pytestmark = pytest.mark.broker
 
@@ -27,76 +28,32 @@ def backlog(count: int) -> MemoryOutbox:
     return outbox
 
 
-def tls(here: Place, **changes: str) -> str:
-    """Broker settings: the right ones, with some exchanged."""
-    pki = here.pki
-    settings = {
-        "cafile": str(pki.ca),
-        "certfile": str(pki.server_cert),
-        "keyfile": str(pki.server_key),
-        "require_certificate": "true",
-        "allow_anonymous": "true",
-    }
-    return "\n".join(f"{key} {value}" for key, value in (settings | changes).items() if value)
-
-
-def other_server(here: Place, kind: str) -> dict[str, str]:
-    """A server certificate that is wrong in one way."""
-    name = here.directory / f"server-{kind}"
-    if kind == "self-signed":
-        key, cert = f"{name}.key", f"{name}.crt"
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-subj",
-                "/CN=localhost",
-                "-addext",
-                "subjectAltName=DNS:localhost",
-                "-days",
-                "1",
-                "-keyout",
-                key,
-                "-out",
-                cert,
-            ],
-            check=True,
-            capture_output=True,
-        )
-        return {"certfile": cert, "keyfile": key}
-    authority = Authority(now=datetime.now(UTC) - timedelta(days=20)) if kind == "expired" else Authority()
-    hosts = ["other.example"] if kind == "name" else ["localhost"]
-    valid_for = timedelta(days=1) if kind == "expired" else timedelta(days=30)
-    cert, key = authority.issue(name, "server", hosts, valid_for)
-    if kind != "foreign":
-        here.trusted_ca = str(authority.write(here.directory / f"ca-{kind}.crt"))
-    return {"certfile": str(cert), "keyfile": str(key)}
-
-
 @pytest.mark.parametrize(
-    ("expected", "kind", "trusted"),
+    ("expected", "kind", "trust"),
     [
-        ("E-TLS-CA", "foreign", True),
-        ("E-TLS-SELF", "self-signed", True),
-        ("E-TLS-NAME", "name", True),
-        ("E-TLS-EXPIRED", "expired", True),
-        ("E-CLOCK", "expired", False),
+        ("E-TLS-CA", "foreign", ClockTrust.SYNCHRONISED),
+        ("E-TLS-SELF", "self-signed", ClockTrust.SYNCHRONISED),
+        ("E-TLS-NAME", "name", ClockTrust.SYNCHRONISED),
+        ("E-TLS-EXPIRED", "expired", ClockTrust.SYNCHRONISED),
+        ("E-TLS-EXPIRED", "future", ClockTrust.SYNCHRONISED),
+        ("E-CLOCK", "expired", ClockTrust.HELD),
+        ("E-CLOCK", "future", ClockTrust.HELD),
+        # Under the pinned-CA rule, too: only dates of the future are let pass.
+        ("E-TLS-CA", "foreign", ClockTrust.UNSET),
+        ("E-TLS-SELF", "self-signed", ClockTrust.UNSET),
+        ("E-TLS-NAME", "name", ClockTrust.UNSET),
+        ("E-TLS-EXPIRED", "expired", ClockTrust.UNSET),
+        ("E-TLS-EXPIRED", "ancient", ClockTrust.UNSET),
     ],
 )
-def test_a_wrong_server_certificate_has_its_id(here, caplog, expected, kind, trusted):
+def test_a_wrong_server_certificate_has_its_id(here, caplog, expected, kind, trust):
     """
     No data goes to a broker with a wrong certificate; its fault has its own id, is told once and tried again.
     """
     here.trusted_ca = str(here.pki.ca)
     here.start_broker(tls=tls(here, **other_server(here, kind)))
     outbox = backlog(1)
-    sender = here.sender(outbox, trusted=trusted, ca_file=here.trusted_ca)
+    sender = here.sender(outbox, trust=trust, ca_file=here.trusted_ca)
 
     async def body() -> None:
         await until(lambda: sender.status().error_id == expected)
@@ -104,6 +61,8 @@ def test_a_wrong_server_certificate_has_its_id(here, caplog, expected, kind, tru
     asyncio.run(running(sender, body))
     assert 0 == sender.status().batches_sent
     assert 1 == len(log_of(caplog, expected))
+    assert [("major", f"uplink cloud {expected}")] == [(notice.level, notice.rule) for notice in sender.notices() if expected in notice.text]
+    assert [True] == [expected in notice.text_zh for notice in sender.notices() if expected in notice.text]
 
 
 @pytest.mark.parametrize(
@@ -136,16 +95,8 @@ def test_a_refused_login_has_its_id_and_is_tried_again(here):
     """
     A wrong password is told as that; when it is put right at the broker, the sender gets in without a restart.
     """
-    passwords = here.directory / "passwords"
-    program = shutil.which("mosquitto_passwd")
-    if program is None:
-        pytest.skip("mosquitto_passwd is not installed")
-    subprocess.run([program, "-b", "-c", str(passwords), "gw", "right"], check=True)
-    here.start_broker(f"password_file {passwords}", tls=tls(here, allow_anonymous="false"))
-    secret = here.directory / "password"
-    secret.write_text("wrong")
-    secret.chmod(0o600)
-    sender = here.sender(backlog(1), username="gw", password_file=str(secret))
+    here.start_broker(f"password_file {password_file(here, 'gw', 'right')}", tls=tls(here, allow_anonymous="false"))
+    sender = here.sender(backlog(1), username="gw", password_file=secret_file(here, "wrong"))
 
     async def body() -> None:
         await until(lambda: sender.status().error_id == "E-MQTT-AUTH")
@@ -174,3 +125,79 @@ def test_a_plain_port_and_no_broker_have_their_ids(here):
             assert not sender.status().connected
 
         asyncio.run(running(sender, body))
+
+
+def test_a_clock_that_was_never_set_lets_a_pinned_authority_pass_and_nothing_else(here, caplog):
+    """
+    While the clock stands before the day of this program, a certificate of the future is taken from a pinned authority and told; when the clock is
+    set, the connection is made anew and judged.
+    """
+    here.start_broker(tls=tls(here, **other_server(here, "future")))
+    outbox = backlog(1)
+    sender = here.sender(outbox, trust=ClockTrust.UNSET, ca_file=here.trusted_ca)
+
+    async def body() -> None:
+        await until(lambda: sender.status().connected and sender.status().batches_sent)
+        assert 1 == len(log_of(caplog, "W-TLS-CLOCK"))
+        here.clock.trust = ClockTrust.SYNCHRONISED
+        await until(lambda: sender.status().error_id == "E-TLS-EXPIRED")
+
+    asyncio.run(running(sender, body))
+    assert 1 == sender.status().connections
+    assert 1 == len(log_of(caplog, "W-TLS-CLOCK"))
+
+
+def test_a_clock_that_is_set_late_costs_one_connection(here):
+    """
+    A broker that is good by the right time too is connected to again, and its fault is over.
+    """
+    here.start_broker()
+    here.start_receiver()
+    sender = here.sender(backlog(1), trust=ClockTrust.UNSET)
+
+    async def body() -> None:
+        await until(lambda: sender.status().connected and sender.status().error_id == "W-TLS-CLOCK")
+        here.clock.trust = ClockTrust.SYNCHRONISED
+        await until(lambda: sender.status().connections == 2)
+        await until(lambda: not sender.status().error_id)
+
+    asyncio.run(running(sender, body))
+    assert 2 == sender.status().connections
+
+
+def test_a_renewed_client_certificate_is_taken_up_without_a_gap(here):
+    """
+    New files in place of the old ones: the broker sees the new certificate within moments, half a set changes nothing, and every reading comes once.
+    """
+    authority = Authority()
+    here.start_broker("use_identity_as_username true", tls=tls(here, cafile=str(here.both_authorities(authority))))
+    here.start_receiver()
+    outbox = MemoryOutbox()
+    old_cert, old_key = (here.directory / "own.crt", here.directory / "own.key")
+    old_cert.write_bytes(here.pki.gateway_cert.read_bytes())
+    shutil.copy(here.pki.gateway_key, old_key)  # with its mode
+    cert, key = authority.issue(here.directory / "renewed", "renewed-gateway", valid_for=timedelta(days=365))
+    sender = here.sender(outbox, cert_file=str(old_cert), cert_key_file=str(old_key))
+    log = here.directory / "mosquitto.log"
+
+    async def feed(first: int, count: int) -> None:
+        for number in range(first, first + count):
+            outbox.add(block(number, number * 20, 20))
+            sender.wake()
+            await asyncio.sleep(0.05)
+
+    async def body() -> None:
+        await until(lambda: sender.status().connected)
+        await feed(1, 20)
+        cert.replace(old_cert)
+        await feed(21, 120)  # longer than the look at the files: certificate and key do not fit now
+        assert (1, True, "") == (sender.status().connections, sender.status().connected, sender.status().error_id)
+        key.replace(old_key)
+        feeding = asyncio.create_task(feed(141, 200))
+        await until(lambda: sender.status().connections == 2)
+        await feeding
+        await until(lambda: not outbox.open)
+
+    asyncio.run(running(sender, body))
+    assert "u'renewed-gateway'" in log.read_text()
+    assert [(340 * 20, 340 * 20)] == here.rows("SELECT count(DISTINCT seq), count(*) / 3 FROM readings")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 
 import pytest
 
+from edgegw.model import ClockTrust, Event
 from tests.broker_double import BrokerDouble, Habits
-from tests.uplink_rig import MemoryOutbox, Place, alarm, block, event_batch, no_thread_left, until
+from tests.uplink_rig import MemoryOutbox, Place, alarm, block, event_batch, log_of, no_thread_left, until
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def has(error_id: str, **more: object):
         ("E-MQTT-ACL", Habits(suback=0x87), {}),
         ("E-MQTT-TAKEOVER", Habits(disconnect=0x8E), {}),
         ("E-MQTT-CLOSED", Habits(disconnect=0x93), {}),
-        ("E-MQTT-CLOSED", Habits(disconnect=0x95), {}),
+        ("E-MQTT-SIZE", Habits(disconnect=0x95), {}),
         ("E-NET-LOST", Habits(garbage=bytes(range(256)) * 4), {}),
         ("E-MQTT-HANGUP", Habits(hang_up_on_5=True), {}),
     ],
@@ -170,3 +172,36 @@ def test_while_nobody_listens_one_message_asks(here, caplog):
         asyncio.run(go(double))
     assert ["h"] * 5 == [topic for topic in double.seen.topics if topic == "h"][-5:]
     assert 1 == len([record for record in caplog.records if "nobody listens" in record.getMessage()])
+
+
+def test_a_limit_that_is_only_told_by_throwing_out_is_learnt(here, caplog):
+    """
+    A broker that names no limit and throws out who exceeds it does so once or twice, then everything goes in smaller parts.
+    """
+    outbox = MemoryOutbox()
+    outbox.add(event_batch(1, 1, [Event("noise", 1, 1, ClockTrust.HELD, None, {"raw": random.Random(number).randbytes(1000)}) for number in range(8)]))
+
+    def empty(sender) -> bool:
+        lanes = sender._delivery.lanes
+        return bool(lanes.lanes) and sender.status().connected and not any(lane.more or lane.parts for lane in lanes.lanes) and not lanes.in_flight
+
+    async def content(sender) -> None:
+        await until(lambda: empty(sender), 60)
+
+    double = run_against(here, Habits(too_large_bytes=2500), content, outbox)
+    assert 2 <= len(double.seen.connects_at_s) <= 4
+    assert 4 <= double.seen.topics.count("e")
+    assert 1 <= len(log_of(caplog, "at most")) <= 3
+
+
+def test_commands_that_may_not_be_read_cost_nothing_else(here, caplog):
+    """
+    A broker that denies the topic of commands alone keeps the connection: batches go, and it is told once.
+    """
+
+    async def body(sender) -> None:
+        await until(lambda: sender.status().batches_sent == 3)
+        assert (True, "") == (sender.status().connected, sender.status().error_id)
+
+    run_against(here, Habits(suback_second=0x87), body)
+    assert ["uplink cloud: the broker denies egw/1/op/st/gw/d/cmd: commands of the cloud do not come through"] == log_of(caplog, "commands")

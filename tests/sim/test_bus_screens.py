@@ -122,6 +122,28 @@ def test_monitor_writes_what_it_shows(rig, tmp_path):
     assert len(found) > 50
 
 
+def test_read_tells_the_registers_of_the_last_poll(rig):
+    """Address and registers stand beside each value of what was polled just now; a device that is silent has none."""
+    frame = json.loads(edgegw("read", "TH-01", "--json", "-c", rig.config).stdout)
+    found = {value["point"]: value for value in frame["data"]}
+    assert [1, 2] == [found[point]["address"] for point in ("temperature", "humidity")]
+    assert [value["value"] for value in found.values()] == [int(value["raw"], 16) / 10 for value in found.values()]
+    tcp = json.loads(edgegw("read", "PV-01", "--json", "-c", rig.config).stdout)["data"]
+    assert [] == [value for value in tcp if value["quality"] == "good" and (not value["raw"] or not isinstance(value["address"], int))]
+    assert any(value["quality"] == "good" for value in tcp)
+    silent = json.loads(edgegw("read", "TH-02", "--json", "-c", rig.config).stdout)["data"]
+    assert [(None, None)] * len(silent) == [(value["raw"], value["address"]) for value in silent]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_registers_are_shown_to_whoever_wants_them(rig, language):
+    """With --raw or --fresh, in 80 cells; without, the column is not there."""
+    plain, raw, fresh = (edgegw("read", "M-IN", *more, "--lang", language, "-c", rig.config).stdout.splitlines() for more in ((), ("--raw",), ("--fresh",)))
+    assert [] == [line for line in (*plain, *raw, *fresh) if cells(line) > 80]
+    head = "RAW" if language == "en" else "原始值"
+    assert [False, True, True] == [any(line.endswith(f"  {head}") for line in lines) for lines in (plain, raw, fresh)]
+
+
 def test_ctrl_c_ends_monitor_with_its_last_line(rig):
     """Nothing of what was shown is lost, and the exit code says that it was interrupted."""
     command = [sys.executable, "-m", "edgegw", "bus", "monitor", "rs485b", "--json", "-c", str(rig.config)]

@@ -173,6 +173,13 @@ def test_counts_name_every_bus_and_device(tmp_path):
         (b'{"command":"fault","device":"PV-01","kind":"crc"}', '"crc" cannot happen on the TCP bus "lan"'),
         (b'{"command":"fault","device":"PV-01","kind":"fire"}', "fire"),
         (b'{"command":"silence","device":"DI-01","minutes":3}', "minutes"),
+        (b'{"command":"line","bus":"lan","kind":"unplug"}', '"unplug" cannot happen on the TCP bus "lan"'),
+        (b'{"command":"line","bus":"rs485a","kind":"taken"}', '"taken" cannot happen on the serial bus "rs485a"'),
+        (b'{"command":"line","bus":"lan","kind":"mute","seconds":3}', '"mute" has no seconds'),
+        (b'{"command":"line","bus":"com9","kind":"mute"}', 'no bus "com9"; there are rs485a'),
+        (b'{"command":"shift","device":"TH-01","point":"temperature","to":"begin"}', "begin"),
+        (b'{"command":"shift","device":"DI-01","point":"input.1","to":"end"}', '"input.1" of "DI-01" never begins anew'),
+        (b'{"command":"set","device":"TH-01","point":"temperature","value":"nan"}', "'nan' is no number"),
     ],
 )
 def test_a_wrong_command_is_refused_in_words(tmp_path, line, said):

@@ -62,8 +62,8 @@ class Rig:
         settings.setdefault("window_idle_s", 0.1)
         self.told: list[frozenset[int]] = []
         self.path = directory / "edgegw.db"
-        filters = settings.pop("filters", {})
-        self.buffer = Buffer.open(directory, Clock(), Store(**settings), sources, uplinks, self.told.append, filters)
+        filters, may_wait = settings.pop("filters", {}), settings.pop("may_wait", False)
+        self.buffer = Buffer.open(directory, Clock(), Store(**settings), sources, uplinks, self.told.append, filters, may_wait=may_wait)
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """Calls one of the asynchronous methods, as the uplink would from the loop."""
@@ -95,8 +95,8 @@ class Rig:
         """Returns when everything accepted so far is sealed."""
 
         def is_quiet() -> bool:
-            status = self.buffer.status()
-            return status.queue_readings == 0 and status.tail_readings == 0 and self.buffer._intake.waiting() == (0, 0)
+            # In this order: what has left the queue is in the tail before it stops counting as waiting.
+            return self.buffer._intake.waiting() == (0, 0) and self.buffer.status().tail_readings == 0
 
         self.buffer.seal_soon(0)
         wait_for("sealed tail", is_quiet)

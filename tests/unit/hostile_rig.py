@@ -107,6 +107,8 @@ class HostileServer:
         self._rtu = rtu
         self._rng = random.Random(99)
         self._free_s: dict[int, float] = {}
+        self._whole_s = 0.0
+        """When the frame that goes out in pieces is whole: no server writes one frame into the middle of another."""
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -136,7 +138,10 @@ class HostileServer:
                 pdu = head if self._rtu else head[6:]
                 asked = Asked(number, time.monotonic_ns(), 0, pdu[0], pdu[1], int.from_bytes(pdu[2:4], "big"), int.from_bytes(pdu[4:6], "big"))
                 self.asked.append(asked)
-                for after_s, data in self._peer(asked):
+                said = self._peer(asked)
+                if not self._rtu and self._peer.deed == "in pieces":
+                    self._whole_s = asyncio.get_running_loop().time() + said[-1][0] + 0.002
+                for after_s, data in said:
                     self._say_later(writer, asked.unit, after_s, data)
         self.open -= 1
         writer.close()
@@ -156,9 +161,11 @@ class HostileServer:
         if not data and not self._rtu:
             loop.call_at(start_s, writer.close)
 
-    @staticmethod
-    def _say(writer: asyncio.StreamWriter, data: bytes) -> None:
-        if data and not writer.is_closing():
+    def _say(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        if len(data) > 1 and not self._rtu and loop.time() < self._whole_s:
+            loop.call_at(self._whole_s, self._say, writer, data)
+        elif data and not writer.is_closing():
             writer.write(data)
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgegw.block import decode_block
-from edgegw.buffer import joining, transactions
+from edgegw.buffer import joining, sealing, transactions
 from edgegw.buffer.sealing import VALUES_A_BLOCK
 from edgegw.model import ClockTrust, Stream
 from tests.unit.buffer_rig import ENERGY, METER, OTHER, UPLINK, failed, look, reading, rows_of, running, source, wait_for
@@ -171,6 +171,31 @@ def test_the_writer_joins_by_itself(tmp_path, monkeypatch):
         (joined,) = look(rig.path, "SELECT sum(length(body)) * 1.0 / sum(vals) FROM block WHERE vals = 10000")
         (small,) = look(rig.path, "SELECT sum(length(body)) * 1.0 / sum(vals) FROM block WHERE vals = 1000")
         assert joined[0] < 0.5 * small[0]
+
+
+def test_what_barely_compresses_holds_nobody_up(tmp_path, monkeypatch):
+    """
+    Blocks that do not fit together are opened one run at a time, not all that lie there at once; the rest is looked at next time.
+    """
+    monkeypatch.setattr(joining, "VALUES_A_BLOCK", 500)
+    monkeypatch.setattr(joining, "_SMALL_VALUES", 250)
+    monkeypatch.setattr(sealing, "BODY_BYTES_MAX", 1200)
+    dice = random.Random(8)
+    with running(tmp_path, [WIDE]) as rig:
+        rig.buffer._writer.transactions._join_s = float("inf")
+        for number in range(15):
+            rig.buffer.accept([reading(WIDE, 10 * number, [dice.randrange(2**62) for _ in range(100)])])
+            rig.settle()
+        opened = []
+
+        def step(connection):
+            connection.set_trace_callback(lambda text: opened.append(text) if "SELECT body FROM block" in text else None)
+            again = rig.buffer._writer.transactions._join_some(connection)
+            connection.set_trace_callback(None)
+            return again
+
+        assert rig.buffer._intake.ask(step, lambda: False).result(10)
+        assert 5 == len(opened)
 
 
 def fed(rig):

@@ -176,9 +176,24 @@ def test_the_first_block_is_sealed_soon(asked_s, due_s):
     windows.seal_soon(asked_s, 0.25)
     windows.committed(100.0, 4)
     assert due_s == pytest.approx(windows.seal_by_s())
+    windows.sealing()
     windows.sealed(everything=True)
     windows.committed(200.0, 4)
     assert 260.5 == windows.seal_by_s()
+
+
+def test_what_is_asked_for_while_a_block_is_sealed_holds_for_the_next():
+    """
+    A request of another thread that comes between the rows of a seal and its end is not forgotten with the one that it answered.
+    """
+    windows = Windows(60)
+    windows.seal_soon(99.0, 0.25)
+    windows.committed(100.0, 4)
+    windows.sealing()
+    windows.seal_soon(100.3, 0.25)
+    windows.sealed(everything=True)
+    windows.committed(200.0, 4)
+    assert pytest.approx(200.25) == windows.seal_by_s()
 
 
 def package(readings=(), events=(), states=None):

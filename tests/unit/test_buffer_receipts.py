@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgegw.block import decode_block, decode_schema
+from edgegw.buffer.waiting import waiting
 from edgegw.cloud.opening import reading_rows
 from edgegw.model import Identity, Quality, Stream
 from tests.unit.buffer_rig import METER, OTHER, UPLINK, event, events_of, failed, interval, reading, rows_of, running, wait_for
@@ -137,6 +141,33 @@ def test_a_point_filter_drops_columns_at_send_time(tmp_path):
         assert [whole] == rig.batches()
 
 
+def test_a_new_filter_holds_for_new_readings_only(tmp_path):
+    """
+    What waits when the configuration changes goes as it was given before, byte for byte, also after a third change: an identity has one content.
+    """
+    given = []
+    for patterns in (["p1"], ["p2", "p3"], [], ["p1"]):
+        with running(tmp_path, filters={UPLINK: patterns}) as rig:
+            assert given == rig.batches()
+            rig.buffer.accept([reading(METER, number) for number in range(3)])
+            rig.settle()
+            given = rig.batches()
+            document = rig.ask("schema_document", given[0].schema)
+            assert ["p1"] == [point.name for point in decode_schema(document)[METER.source_id].points]
+    assert [1, 2, 4, 1] == [batch.values // 3 for batch in given]
+
+
+def test_what_waits_for_a_parcel_is_filtered_as_it_was(tmp_path):
+    """
+    Rows of a start are the same by hand and over the link, also when the configuration has changed since.
+    """
+    with running(tmp_path, filters={UPLINK: ["p1"]}) as rig:
+        rig.buffer.accept([reading(METER, number) for number in range(3)])
+        rig.settle()
+        given = rig.batches()
+    assert given == [batch for batch, _ in waiting(rig.path, UPLINK, ["p2", "p3"])]
+
+
 def test_a_row_of_which_nothing_is_wanted_still_settles(tmp_path):
     """
     With a filter that fits no point the rows travel without columns, and the receiver settles their sequences without a row.
@@ -150,3 +181,26 @@ def test_a_row_of_which_nothing_is_wanted_still_settles(tmp_path):
         assert [1, 2, 3] == [row.seq for row in rows]
         assert [] == reading_rows("op/st/gw", batch.identity, sources, rows)
         assert 3 == rig.confirm([batch])
+
+
+def test_a_resend_tells_what_is_no_longer_stored(tmp_path):
+    """
+    Of the ranges that a cloud asks for, those that are stored are handed out again; those that are not are named, also of an epoch nobody knows, and nothing
+    beyond what was ever numbered.
+    """
+    with running(tmp_path) as rig:
+        for number in range(3):
+            rig.buffer.accept([reading(METER, 10 * number + at) for at in range(4)], [event(n=number)])
+            rig.settle()
+        batches = [batch for batch in rig.batches() if batch.identity.stream == Stream.TELEMETRY]
+        rig.confirm(rig.batches())
+        epoch = batches[0].identity.epoch
+        asked = [Identity(epoch, 3, 3, 40), Identity(epoch, 1, 1, 2), Identity(77, 3, 5, 6)]
+        assert [Identity(77, 3, 5, 6)] == rig.ask("resend", UPLINK, asked)
+        assert batches == rig.batches(streams=[Stream.TELEMETRY])
+        assert [1, 2] == [seq for seq, _ in events_of(rig.batches(streams=[Stream.EVENT]))]
+    with closing(sqlite3.connect(tmp_path / "edgegw.db")) as file, file:
+        file.execute("DELETE FROM block WHERE first <= 6 AND last >= 6 AND stream = 3")
+    with running(tmp_path) as rig:
+        gone = batches[1].identity
+        assert [gone] == rig.ask("resend", UPLINK, [Identity(epoch, 3, 1, 12)])

@@ -114,7 +114,7 @@ def test_thinned_rows_land_at_the_receiver(tmp_path):
         transactions, outgoing = rig.buffer._writer.transactions, rig.buffer._outgoing
 
         def thin_now(connection):
-            transactions._remove(connection, _thin_telemetry(connection, outgoing))
+            transactions._room.remove(connection, _thin_telemetry(connection, outgoing))
             transactions._synced(0.0)
 
         rig.buffer._intake.ask(thin_now, lambda: None).result(10)

@@ -24,8 +24,8 @@ def test_one_device_is_read_without_the_daemon():
         async def main():
             bus = serial_bus(device.path)
             plan = plan_of(profile_of(f"{ROWS}\nalarm_word.9, address = 90", group=FAST), bus)
-            readings = await read_device(bus, plan, polled.clock)
-            assert [("g", (0, 0, 0)), ("g.2", (0,))] == [(reading.source.group, reading.values) for reading in readings]
+            told = await read_device(bus, plan, polled.clock)
+            assert [("g", (0, 0, 0)), ("g.2", (0,))] == [(one.reading.source.group, one.reading.values) for one in told]
             async with running(BusTask(bus, [plan], polled.clock, polled)):
                 await polled.until(lambda: polled.readings)
                 with pytest.raises(LineError) as told:
@@ -49,8 +49,8 @@ def test_a_server_that_closes_after_each_answer_is_read_whole(kind):
             server.close_after_answer = True
             bus = tcp_bus(server.port, kind=kind, late_answer_guard_ms=100)
             rows = f"{ROWS}\nalarm_word.9, address = 90\nalarm_word.10, address = 190"
-            readings = await read_device(bus, plan_of(profile_of(rows, group=FAST), bus), polled.clock)
-            assert [(0, 0, 0), (0,), (0,)] == [reading.values for reading in readings]
+            told = await read_device(bus, plan_of(profile_of(rows, group=FAST), bus), polled.clock)
+            assert [(0, 0, 0), (0,), (0,)] == [one.reading.values for one in told]
 
     run(main())
 
@@ -67,8 +67,9 @@ def test_a_refused_block_is_halved_without_the_daemon_too():
     async def main():
         async with TcpDevice(answer) as server:
             bus = tcp_bus(server.port)
-            (reading,) = await read_device(bus, plan_of(profile_of(ROWS, group=FAST), bus), polled.clock)
+            ((reading, located),) = await read_device(bus, plan_of(profile_of(ROWS, group=FAST), bus), polled.clock)
             assert ((0, 0, None), {2: Quality.REFUSED}) == (reading.values, dict(reading.quality))
+            assert [(0, "0000 0000"), (2, "0000 0000"), None] == located.origins
 
     run(main())
 
@@ -81,8 +82,8 @@ def test_a_dead_device_read_without_the_daemon_is_offline():
 
     async def main():
         bus = serial_bus(os.ttyname(slave))
-        readings = await read_device(bus, plan_of(profile_of(ROWS, group=FAST), bus), polled.clock)
-        assert [{Quality.OFFLINE}] == [set(reading.quality.values()) for reading in readings]
+        told = await read_device(bus, plan_of(profile_of(ROWS, group=FAST), bus), polled.clock)
+        assert [({Quality.OFFLINE}, None)] == [(set(one.reading.quality.values()), one.located) for one in told]
 
     run(main())
     os.close(master)

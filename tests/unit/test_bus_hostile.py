@@ -33,6 +33,9 @@ def test_no_value_is_wrong_and_every_fault_is_counted(kind, tmp_path):
     assert kind == "pty" or TRANSACTIONS == total("answered") + total("timed_out")
     if kind != "tcp":
         did = {deed: sum(kinds.values()) for deed, kinds in tally.outcomes.items()}
-        for counter, deed in {"crc": "crc", "short": "short", "doubled": "doubled", "foreign": "foreign instead", "echo": "echo", "exceptions": "busy"}.items():
+        for counter, deed in {"crc": "crc", "short": "short", "foreign": "foreign instead", "echo": "echo", "exceptions": "busy"}.items():
             assert total(counter) >= 0.7 * did[deed], counter
         assert total("late") >= 0.5 * did["late"]
+        # One of two answers at once may be the one that an older question still has to get: then it is counted as late.
+        assert total("doubled") > 0
+        assert total("doubled") + total("late") >= 0.7 * did["doubled"] + 0.5 * did["late"]

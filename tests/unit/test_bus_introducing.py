@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 from bus_rig import Polled, good, honest, serial_bus
 from modbus_rig import exception_frame, plan_of, profile_of
 from virtual_time import VirtualLine, run_virtual
@@ -110,6 +111,33 @@ def test_a_device_that_refuses_is_polled_as_planned_or_refused(monkeypatch):
     counts.clear()
     poll(monkeypatch, behave, walk_in_vain, scene, resolved=False)
     assert [(3, {Quality.REFUSED}), True] == counts
+
+
+@pytest.mark.parametrize("resolved", [True, False], ids=["questions known", "questions learnt"])
+def test_what_was_learnt_is_kept_when_a_later_question_stays_silent(monkeypatch, resolved):
+    """A UPS tells its rating and never answers who made it: the rating counts, and it is not asked again every minute."""
+
+    def walk_on(known):
+        learnt = {}
+        for question in WALK[:3]:
+            answer = yield question
+            learnt |= {"serial_number": "4711"} if isinstance(answer, Answer) else {}
+        return Introduction(identity=learnt, sources=known)
+
+    def behave(asked):
+        return [] if asked.function == 4 and asked.address != 500 else honest(asked)
+
+    counts = []
+
+    async def scene(task, line, polled):
+        await seconds(2.5 * INTRODUCTION_RETRY_MS / 1000)
+        counts.append(sum(asked.function == 4 for asked in line.asked))
+        assert [] == task.silent_devices
+        assert len(good(polled.of("D1"))) > 100
+
+    told = poll(monkeypatch, behave, walk_on, scene, resolved=resolved)
+    assert [1 + 2 * INTRODUCTION_TRIES] == counts
+    assert [{"serial_number": "4711"}] == [what.identity for _, what in told]
 
 
 def test_a_device_that_is_silent_to_its_introduction_only_is_polled_all_the_same(monkeypatch):

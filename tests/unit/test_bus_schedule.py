@@ -243,6 +243,31 @@ def test_a_technician_on_an_idle_bus_waits_for_nothing(monkeypatch):
 # -- silent devices: promise 5 of the design
 
 
+@pytest.mark.parametrize("timeout_ms", [150, 1000])
+def test_when_a_wholly_silent_bus_comes_back_all_are_found_within_seconds(monkeypatch, timeout_ms):
+    """Its silence was one fault: the first answer ends it, and each of the others is asked once a second after the other; who is silent still waits as ever."""
+    dead = set(range(1, 9))
+
+    async def scene(task, line, _polled):
+        await asyncio.sleep(90)
+        assert 8 == len(task.silent_devices)
+        dead.difference_update(range(1, 7))
+        await asyncio.sleep(11)
+        assert ["D7", "D8"] == task.silent_devices
+        line.asked.clear()
+        await asyncio.sleep(60)
+        probes = [asked for asked in line.asked if asked.unit in dead]
+        assert 6 <= len(probes) <= 13
+
+    poll(
+        monkeypatch,
+        lambda asked: [] if asked.unit in dead else honest(asked),
+        lambda bus: [plan_of(profile(), bus, unit, first=unit) for unit in range(1, 9)],
+        scene,
+        answer_timeout_ms=timeout_ms,
+    )
+
+
 def silent_case(monkeypatch, silent, count, timeout_ms, *, learnt_s=None):
     """(times of the probes of each silent unit, share of bus time they took) in five minutes, of `count` devices."""
     dead: set[int] = set() if learnt_s is not None else set(silent)
@@ -311,7 +336,7 @@ def test_what_a_probe_costs_is_known_before_the_first_one(monkeypatch):
 
 
 def test_a_wholly_silent_bus_is_probed_in_turn_once_a_second(monkeypatch, caplog):
-    """One question a second, each device in its turn; one error in the log; all are found again."""
+    """One question a second, each device in its turn; one error in the log; the line is made new after ten probes of a device; all are found again."""
     dead: set[int] = {1, 2, 3}
 
     async def scene(task, line, polled):
@@ -319,6 +344,7 @@ def test_a_wholly_silent_bus_is_probed_in_turn_once_a_second(monkeypatch, caplog
         line.asked.clear()
         await asyncio.sleep(60)
         units = [asked.unit for asked in line.asked]
+        assert 10 <= task.statistics.opened <= 13
         assert 59 <= len(units) <= 61
         assert units == (units[:3] * 21)[: len(units)]
         dead.clear()

@@ -167,6 +167,28 @@ def test_exceptions_have_their_quality():
     assert 1 == len(polled.of("D1"))
 
 
+@pytest.mark.parametrize("code", [0x0A, 0x0B])
+def test_a_gateway_that_cannot_reach_a_device_makes_that_one_silent(code):
+    """What the gateway before it says is no word of the device: it is offline and probed like a silent one, the others are polled on, and it comes back."""
+    polled = Polled()
+    unreachable = {2}
+    with PtyDevice(lambda asked: [(0.0, exception_frame(asked.unit, 3, code))] if asked.unit in unreachable else honest(asked)) as device:
+
+        async def main():
+            bus = serial_bus(device.path)
+            task = task_of(bus, polled, plan_of(fast(), bus, 1), plan_of(fast(), bus, 2, first=2))
+            async with running(task):
+                await polled.until(lambda: task.silent_devices == ["D2"])
+                count = len(good(polled.of("D1")))
+                await polled.until(lambda: len(good(polled.of("D1"))) > count + 20)
+                assert {Quality.OFFLINE} == {code for reading in polled.of("D2") for code in reading.quality.values()}
+                unreachable.clear()
+                await polled.until(lambda: good(polled.of("D2")) and not task.silent_devices)
+
+        run(main())
+    assert [] == [reading for reading in polled.of("D1") if reading.quality]
+
+
 def test_a_pulled_port_is_told_and_comes_back(tmp_path, caplog):
     """The readings say offline a few times, the log once; with the port back under the same name polling goes on within 5 s."""
     caplog.set_level(logging.INFO, "edgegw.bus")

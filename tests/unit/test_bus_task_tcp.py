@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import logging
 import time
+from itertools import pairwise
 
+import pytest
 from bus_rig import FAST, ROWS, Polled, TcpDevice, good, run, running, tcp_answer, tcp_bus
 from modbus_rig import answer_frame, plan_of, profile_of
 
@@ -49,6 +51,31 @@ def test_all_units_of_a_server_share_one_connection():
             async with running(task):
                 await polled.until(lambda: all(len(good(polled.of(f"D{unit}"))) > 3 for unit in range(1, 9)))
             assert (1, 1) == (server.connections, task.statistics.opened)
+
+    run(main())
+    assert [] == [reading for reading in polled.readings if reading.quality]
+
+
+@pytest.mark.parametrize("kind", ["tcp", "rtu-over-tcp"])
+def test_the_connect_delay_and_the_gap_are_kept(kind):
+    """No question comes before its time: neither the first on a connection, nor the one behind an answer."""
+    polled = Polled()
+    asked_ns = []
+
+    def note(*asked):
+        asked_ns.append(time.monotonic_ns())
+        return [(0, numbered(*asked))]
+
+    async def main():
+        async with TcpDevice(note, rtu=kind != "tcp") as server:
+            bus = tcp_bus(server.port, kind=kind, connect_delay_ms=200, gap_ms=60)
+            plans = [plan_of(profile_of(ROWS, group=FAST), bus, unit, first=unit) for unit in (1, 2)]
+            started_ns = time.monotonic_ns()
+            async with running(BusTask(bus, plans, polled.clock, polled)):
+                await polled.until(lambda: len(asked_ns) > 8)
+                assert asked_ns[0] - started_ns >= 200 * 10**6
+                assert min(after - before for before, after in pairwise(asked_ns)) >= 60 * 10**6
+            assert 1 == server.connections
 
     run(main())
     assert [] == [reading for reading in polled.readings if reading.quality]

@@ -15,6 +15,7 @@ from virtual_time import MS, VirtualLine, run_virtual
 from edgegw.bus.port import LineError
 from edgegw.bus.statistics import BusStatistics
 from edgegw.bus.transaction import Transactions
+from edgegw.bus.unanswered import DOUBLING_NS
 from edgegw.drivers.modbus_codec import rtu_question, tcp_question
 from edgegw.model import Answer, Fault
 
@@ -147,8 +148,8 @@ def test_each_fault_alone_is_counted_under_its_own_kind(monkeypatch, seed):
             assert (peer.deed, kind, expected) == told
             assert isinstance(result, Fault) or is_own(result, line.asked[-1])
             if moved["doubled"]:
-                # Two devices with one address are not believed for a minute.
-                await asyncio.sleep(61)
+                # Two devices with one address are not believed for a while.
+                await asyncio.sleep(DOUBLING_NS / 1e9 + 1)
 
     run_virtual(monkeypatch, main)
     assert set(RTU_DEEDS) == set(did)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
+import tty
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,14 +17,23 @@ from modbus_rig import Exchange, read_values
 from edgegw.bus.line import make_line
 from edgegw.bus.statistics import BusStatistics
 from edgegw.bus.transaction import Transactions
-from edgegw.config.model import Bus
+from edgegw.cli.bus_frames import decode, sentence
+from edgegw.cli.bus_monitor import Shown
+from edgegw.cli.cells import cells
+from edgegw.cli.settings import Settings
+from edgegw.config.model import Bus, Device
+from edgegw.drivers.catalogue import load_profile
 from edgegw.drivers.modbus_codec import rtu_question, tcp_question
 from edgegw.drivers.modbus_words import describe
+from edgegw.drivers.plan import line_facts
+from edgegw.drivers.planning import plan_device
 from edgegw.model import Answer
 
 TRACES = sorted((Path(__file__).parents[1] / "golden" / "traces").glob("*.jsonl"))
 # How a turn ends.
 ENDS = {"answer", "exception", "timeout"}
+# On these lines Modbus is one protocol among others: what is asked is found among the questions of the profiles.
+OTHERS = {"dlt645", "dlt645-disturbed", "ups"}
 
 
 class Turn:
@@ -32,6 +43,7 @@ class Turn:
         self.at_ns = frame["mono_ns"]
         self.payload = bytes.fromhex(frame["hex"])
         self.unit = frame["unit"]
+        self.address = frame.get("address", "")
         self.heard = []
         self.reading = None
 
@@ -64,14 +76,55 @@ def turns_of(path):
     return events[0]["settings"], turns
 
 
+class Played:
+    """The other end of a pty: when the question of a turn has come it says what was said then, when it was said then."""
+
+    def __init__(self, turns):
+        self._turns = turns
+        self._received = b""
+        self.heard = []
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        self.path = os.ttyname(self._slave)
+
+    def __enter__(self):
+        asyncio.get_running_loop().add_reader(self._master, self._read)
+        return self
+
+    def __exit__(self, *_):
+        asyncio.get_running_loop().remove_reader(self._master)
+        os.close(self._master)
+        os.close(self._slave)
+
+    def _read(self):
+        self._received += os.read(self._master, 512)
+        turn = self._turns[len(self.heard)]
+        if len(self._received) >= len(turn.payload):
+            self.heard.append(self._received)
+            self._received = b""
+            for after_s, data in turn.say():
+                asyncio.get_running_loop().call_later(after_s, os.write, self._master, data)
+
+
+def sources_of(bus, turns):
+    """Payload to the source that asks it, of every device on the line: their profiles stand in the trace."""
+    found = {}
+    for unit, address, profile in {(turn.unit, turn.address, turn.reading["profile"]) for turn in turns if turn.reading}:
+        device = Device(code="D", bus=bus.name, unit=0 if address else unit, address=address, profile=profile)
+        for planned in plan_device(device, load_profile(profile), line_facts(bus), 1).sources:
+            found[planned.questions[0].payload] = planned
+    return found
+
+
 def question_of(turn, *, tcp):
     words = describe(turn.payload, tcp=tcp, question=True)
     return (tcp_question if tcp else rtu_question)(words.unit, words.function, words.address, words.count)
 
 
-async def replay(bus, settings, turns):
-    """The results, the frames as the bus tells them, and what was asked in each turn."""
+async def replay(bus, settings, turns, questions=None):
+    """The results, and the frames as the bus tells them. `questions`: of each turn, where they are not Modbus."""
     tcp = bus.kind == "tcp"
+    questions = questions or [question_of(turn, tcp=tcp) for turn in turns]
     statistics = BusStatistics()
     transactions = Transactions(bus, make_line(bus), statistics)
     await transactions.line.open()
@@ -79,9 +132,9 @@ async def replay(bus, settings, turns):
     character_ms = 0 if tcp else 10_000 / bus.baudrate
     start_ns = time.monotonic_ns() - turns[0].at_ns
     results = []
-    for turn in turns:
+    for turn, question in zip(turns, questions, strict=True):
         await asyncio.sleep(max(0.0, (start_ns + turn.at_ns - time.monotonic_ns()) / 1e9))
-        results.append(await transactions.ask(question_of(turn, tcp=tcp), turn.timeout_ms(settings, character_ms), turn.unit))
+        results.append(await transactions.ask(question, turn.timeout_ms(settings, character_ms), turn.unit))
     late_s = max((after_s for after_s, _ in turns[-1].say()), default=0.0)
     await asyncio.sleep(late_s)
     await transactions.line.close()
@@ -93,7 +146,7 @@ def told(kind, data, *, tcp):
     return kind, data[2:] if tcp else data
 
 
-def check_replay(path, settings, turns, results, frames):
+def check_frames(path, settings, turns, results, frames):
     tcp = settings["kind"] == "tcp"
     recorded = []
     for turn in turns:
@@ -101,14 +154,19 @@ def check_replay(path, settings, turns, results, frames):
     assert recorded == [told(frame.kind, frame.data, tcp=tcp) for frame in frames], path
     kinds = [next((frame["kind"] for frame in turn.heard if frame["kind"] in ENDS), "") for turn in turns]
     assert kinds == ["answer" if isinstance(result, Answer) else "exception" if result.exception_code else "timeout" for result in results]
+
+
+def check_replay(path, settings, turns, results, frames):
+    check_frames(path, settings, turns, results, frames)
+    tcp = settings["kind"] == "tcp"
     for turn, result in zip(turns, results, strict=True):
-        if isinstance(result, Answer):
+        if isinstance(result, Answer) and turn.reading:  # From a station in the field come frames alone.
             assert sent(turn.reading).items() <= shown(turn, result.data, tcp=tcp).items()  # A profile may have got more points since.
 
 
 def sent(reading):
     """The values that the device wrote down when it sent the answer."""
-    return {point: value if isinstance(value, str | None) else Decimal(value).scaleb(-decimals) for point, (value, decimals) in reading["values"].items()}
+    return {point: scaled(value, decimals) for point, (value, decimals) in reading["values"].items()}
 
 
 def shown(turn, data, *, tcp):
@@ -117,7 +175,7 @@ def shown(turn, data, *, tcp):
     return read_values(turn.reading["profile"], exchange, data)
 
 
-@pytest.mark.parametrize("path", [path for path in TRACES if not path.stem.startswith("tcp")], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in TRACES if path.stem not in OTHERS and not path.stem.startswith("tcp")], ids=lambda path: path.stem)
 def test_a_serial_trace_gives_the_same_frames_and_values_again(path):
     """Noise, broken, late and refusing answers of a recorded line are told and decoded as they were then."""
     settings, turns = turns_of(path)
@@ -148,10 +206,84 @@ def test_a_tcp_trace_gives_the_same_frames_and_values_again(path):
     check_replay(path, settings, turns, *run_all(main()))
 
 
+@pytest.mark.parametrize("path", [path for path in TRACES if path.stem in OTHERS], ids=lambda path: path.stem)
+def test_a_trace_of_another_protocol_gives_the_same_frames_and_values_again(path):
+    """Meters of both editions beside Modbus, and a UPS: each question is one that their profiles ask, and each value the one that the device wrote down."""
+    settings, turns = turns_of(path)
+    decoded = []
+
+    async def main():
+        with Played(turns) as device:
+            bus = Bus(name="replay", path=device.path, **settings)
+            sources = sources_of(bus, turns)
+            asked = [sources[turn.payload] for turn in turns]
+            results, frames = await replay(bus, settings, turns, [planned.questions[0] for planned in asked])
+        assert [turn.payload for turn in turns] == device.heard
+        for turn, planned, result in zip(turns, asked, results, strict=True):
+            if isinstance(result, Answer):
+                values, _ = planned.decode([result])
+                points = {point.name: point for point in planned.source.points}
+                told_now = {point.name: scaled(value, point.decimals) for point, value in zip(planned.source.points, values, strict=True)}
+                assert {name: value for name, value in sent(turn.reading).items() if name in points}.items() <= told_now.items()
+                decoded.append(told_now)
+        return results, frames
+
+    check_frames(path, settings, turns, *run_all(main()))
+    assert len(decoded) > 3
+
+
+def scaled(value, decimals):
+    return value if isinstance(value, str | None) else Decimal(value).scaleb(-decimals)
+
+
+@pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
+def test_every_frame_of_a_trace_is_described_as_it_was(path):
+    """Questions and answers of all protocols have their words, the same as when they were recorded."""
+    start, *events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    frames = [event for event in events if event["event"] == "frame"]
+    assert [frame["words"] for frame in frames] == [json.loads(json.dumps(decode(frame, tcp=start["settings"]["kind"] == "tcp"))) for frame in frames]
+    assert [] == [frame for frame in frames if frame["kind"] in {"question", "answer"} and not frame["words"]]
+    for language in ("en", "zh"):
+        assert all(sentence(frame, language) for frame in frames)
+
+
+@pytest.mark.parametrize("typed", [{"lang": "en"}, {"lang": "zh"}, {"json": True}, {"plain": True}], ids=["en", "zh", "json", "plain"])
+@pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
+def test_a_trace_is_shown_as_it_would_be_while_it_comes(path, typed, capsys):
+    """Every frame and what happened to the line in 80 cells with their bytes, one JSON object a line, or one row of fields."""
+    start, *events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    frames = [event for event in events if event["event"] == "frame"]
+    frames.append(
+        {
+            "number": 9999,
+            "time": "2026-11-21T07:00:00.000Z",
+            "mono_ns": frames[-1]["mono_ns"],
+            "direction": "line",
+            "kind": "closed",
+            "text": "it went away" * 9,
+        }
+    )
+    settings = Settings()
+    settings.typed.update(typed)
+    shown = Shown(settings, typed.get("lang", "en"), None, as_hex=True)
+    shown.part("g", {"bus": start["bus"], "line": "9600 8E1", "settings": start["settings"], "frames": frames, "lost": 0})
+    shown.end()
+    lines = capsys.readouterr().out.splitlines()
+    if "json" in typed:
+        assert [f.get("hex", "") for f in frames] == [event.get("hex", "") for event in map(json.loads, lines[1:-1])]
+    elif "plain" in typed:
+        assert {7} == {len(line.split("\t")) for line in lines}
+        assert len(frames) == len(lines)
+    else:
+        assert [] == [line for line in lines if cells(line) > 80]
+        assert len(frames) == sum(line[22:23] in {">", "<", "|"} for line in lines)
+
+
 def test_the_traces_hold_every_kind_of_answer():
     """The recorded lines show what a line can show: good, refused, broken, late and missing answers, and noise."""
-    kinds = {frame["kind"] for path in TRACES for turn in turns_of(path)[1] for frame in turn.heard}
-    assert {"answer", "exception", "timeout", "crc", "noise", "late"} <= kinds
+    turns = [turn for path in TRACES for turn in turns_of(path)[1]]
+    assert {"answer", "exception", "timeout", "crc", "noise", "late"} <= {frame["kind"] for turn in turns for frame in turn.heard}
+    assert sum(turn.reading is not None for turn in turns) > 100
 
 
 def run_all(main):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import signal
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -102,6 +105,26 @@ def test_tail_shows_the_newest_values(tmp_path, config):
     assert 4 == edgegw("buffer", "tail", "NOBODY", "-c", config).returncode
 
 
+def test_tail_follows_what_comes_and_ends_with_ctrl_c(tmp_path, config):
+    """
+    With `-f` every new value of the point is one line, once and in order, until Ctrl-C ends it with 130 and without a traceback.
+    """
+    command = [sys.executable, "-m", "edgegw", "buffer", "tail", "METER-1", "p0", "-n", "1", "-f", "--json", "-c", str(config)]
+    with running(tmp_path) as rig:
+        fill(rig)
+        with service(rig, config), subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+            lines = [json.loads(following.stdout.readline())]
+            for number in range(3):
+                rig.buffer.accept([reading(METER, 70_000 + number, (4000 + number, 0, 0, 1))])
+                rig.settle()
+                lines.append(json.loads(following.stdout.readline()))
+            following.send_signal(signal.SIGINT)
+            rest, complaint = following.communicate(timeout=WAIT_S)
+    assert (130, "", "") == (following.returncode, rest, complaint)
+    assert [231.4, 400.0, 400.1, 400.2] == [line["value"] for line in lines]
+    assert {("edgegw.buffer-tail/1", "sample", "METER-1", "p0")} == {(line["schema"], line["event"], line["device"], line["point"]) for line in lines}
+
+
 def test_export_writes_what_was_asked_for_and_overwrites_nothing(tmp_path, config):
     """
     A range in local time as CSV; a second export to the same name is refused.
@@ -172,12 +195,14 @@ def test_capacity_tells_room_and_traffic(tmp_path, config):
         with service(rig, config):
             online = edgegw("capacity", "--json", "-c", config)
     screen = edgegw("capacity", "-c", config)
+    chinese = edgegw("capacity", "-c", config, "--lang", "zh")
     data = json.loads(online.stdout)["data"]
     assert 8.1 == pytest.approx(data["values_per_s"], rel=0.01)
     assert data["room_h"] > 24
     assert 0 == screen.returncode, screen.stderr
     assert "without a cloud before anything is thinned" in screen.stdout
-    assert fits(screen.stdout)
+    assert "之后才抽稀" in chinese.stdout
+    assert fits(screen.stdout + chinese.stdout)
 
 
 @pytest.fixture

@@ -66,14 +66,22 @@ def test_what_happened_to_the_line_is_told_with_its_reason(language):
 
 def unit(number, address="", **counts):
     numbers = {"asked": 604_800, "answered": 600_000, "timed_out": 4800, "latency_p50_ms": 344.0, "latency_p95_ms": 1210.0, **counts}
-    common = {"unit": number, "address": address, "device": f"METER-{number}-OF-THE-HALL", "ok_percent": 99.2, "last_answer_age_s": 90_000, "silent": False}
+    common = {
+        "unit": number,
+        "address": address,
+        "device": f"METER-{number}-OF-THE-HALL",
+        "ok_percent": 99.2,
+        "last_answer_age_s": 90_000,
+        "silent": False,
+        "refused_points": [],
+    }
     return {**Counters().as_dict(), **numbers, **common, "hints": ["H5", "H2", "H7", "H6", "H12"]}
 
 
 def bus(units):
     return {
         "name": "rs485-meters-hall", "line": "115200 8N1", "where": "/dev/serial/by-path/platform-3f980000.usb-port0", "span_s": 600.0, "error": None,
-        "busy_share": 0.41, "lateness_p99_ms": 1500, "idle_noise_bytes": 7, "requests_per_s": 123.4, "hints": ["H4", "H8", "H9", "H11"], "units": units,
+        "busy_share": 0.41, "lateness_p99_ms": 1500, "idle_noise_bytes": 7, "requests_per_s": 123.4, "energy_reads": 9000, "energy_late": 12, "energy_skew_max_ms": 59_999, "hints": ["H4", "H8", "H9", "H11"], "units": units,
     }  # fmt: skip
 
 

@@ -80,3 +80,11 @@ def test_the_screen_says_why_and_what_to_try(language, kind):
     assert kind == "empty_reply" or "so it is" in " ".join(lines)
     assert (True, "F") == (len(lines) >= 4, lines[-1].rstrip(".。")[-1])
     assert all(cells(line) <= WIDTH for line in lines)
+
+
+def test_who_gives_only_the_reply_is_told_that_the_query_comes_first():
+    """The screen shows what to write; to programs it stays an unknown command."""
+    done = edgegw("decode", "megatec", GOOD)
+    assert 6 == done.returncode
+    assert "The query comes before it: edgegw decode megatec Q1" in done.stdout
+    assert json.loads(edgegw("decode", "megatec", GOOD, "--json").stdout)["data"]["reason"].startswith("unknown_command: ")

@@ -16,6 +16,8 @@ from tests.unit.cli_daemon import edgegw
 
 REGISTERS = {1: 235, 2: 481}
 """What the sensor sends: 23.5 C and 48.1 %RH in tenths."""
+CLOSED = 0b1000_0001
+"""What the module with contacts sends: inputs 1 and 8 are closed."""
 
 
 class _Sensor(socketserver.StreamRequestHandler):
@@ -26,9 +28,12 @@ class _Sensor(socketserver.StreamRequestHandler):
             transaction, _, length, unit = struct.unpack(">HHHB", head)
             function, first, count = struct.unpack(">BHH", self.rfile.read(length - 1))
             data = b"".join(struct.pack(">H", REGISTERS.get(first + number, 0)) for number in range(count))
-            if unit == 9:
+            if function == 2:
+                data = bytes((CLOSED,))
+            refused = unit == 9 or (unit == 8 and first <= 2 < first + count)
+            if refused:
                 function, data = function | 0x80, b""
-            body = struct.pack(">BB", function, 2 if unit == 9 else len(data)) + data
+            body = struct.pack(">BB", function, 2 if refused else len(data)) + data
             self.wfile.write(struct.pack(">HHHB", transaction, 0, len(body) + 1, unit) + body)
 
 
@@ -50,6 +55,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             ]
             device = [
               {{ code = "TH-01", bus = "lan", unit = 1, profile = "xy-md02", name = "配电间" }},
+              {{ code = "TH-08", bus = "lan", unit = 8, profile = "xy-md02" }},
+              {{ code = "DI-01", bus = "lan", unit = 3, profile = "waveshare.io8", input = {{ "4" = {{ contact = "nc" }}, "8" = {{ contact = "nc" }} }} }},
               {{ code = "TH-09", bus = "lan", unit = 9, profile = "xy-md02" }},
               {{ code = "TH-02", bus = "dead", unit = 1, profile = "xy-md02" }},
             ]
@@ -81,6 +88,36 @@ def test_the_json_of_a_direct_read_is_that_of_the_service(config):
     (value,) = frame["data"]
     assert ("edgegw.read/1", "OP/ST/GW", True) == (frame["schema"], frame["gateway"], frame["ok"])
     assert ("TH-01", "temperature", 23.5, "C", "good") == tuple(value[key] for key in ("device", "point", "value", "unit", "quality"))
+
+
+def values(config, code):
+    frame = json.loads(edgegw("read", code, "--offline", "--json", "-c", config).stdout)
+    return {value["point"]: tuple(value[key] for key in ("value", "quality", "address", "raw")) for value in frame["data"]}
+
+
+def test_a_direct_read_tells_the_registers(config):
+    """
+    Beside each value stands where it is, as the profile has it, and what the device sent; on the screen too, in 80 cells.
+    """
+    assert {"temperature": (23.5, "good", 1, "00EB"), "humidity": (48.1, "good", 2, "01E1")} == values(config, "TH-01")
+    lines = edgegw("read", "TH-01", "--offline", "-c", config).stdout.splitlines()
+    assert any(line.startswith("temperature") and line.endswith("1 00EB") for line in lines)
+    assert [] == [line for line in lines if len(line) > 80]
+
+
+def test_a_direct_read_halves_a_refused_block(config):
+    """
+    A sensor without its second register has its first value; what it refuses has neither value nor register.
+    """
+    assert {"temperature": (23.5, "good", 1, "00EB"), "humidity": (None, "refused", None, None)} == values(config, "TH-08")
+
+
+def test_a_direct_read_turns_normally_closed_contacts_round(config):
+    """
+    An open circuit of such a contact is the alarm, as for the service; raw is what the module said.
+    """
+    found = values(config, "DI-01")
+    assert [(1, "1"), (0, "0"), (1, "0"), (0, "1")] == [(found[f"input.{number}"][0], found[f"input.{number}"][3]) for number in (1, 2, 4, 8)]
 
 
 @pytest.mark.parametrize(

@@ -25,20 +25,20 @@ def test_every_product_is_listed_with_its_proof():
     code, listed = data_of("profiles", "list")
     unproven = {row["name"]: row["unproven"] for row in listed}
     assert 0 == code
-    assert (False, True) == (unproven["goodwe.dt"], unproven["keba.p30"])
+    assert (False, True) == (unproven["goodwe.dt"], unproven["acrel.adw300"])
     assert {"meter", "pile", "ups", "inverter", "battery", "wind", "transformer", "switchgear", "sensor", "input", "relay", "camera", "gateway"} <= {
         row["class"] for row in listed
     }
 
 
-@pytest.mark.parametrize("name", ["keba.p30", "huawei.sun2000", "waveshare.io8", "xy-md02"])
+@pytest.mark.parametrize("name", ["acrel.adw300", "huawei.sun2000", "waveshare.io8", "xy-md02"])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_profile_is_shown_in_eighty_columns(name, language):
     """No line of the table is wider than a terminal."""
     done = edgegw("--lang", language, "profiles", "show", name)
     assert 0 == done.returncode
     assert [] == [line for line in done.stdout.splitlines() if cells(line) > 80]
-    assert ("未验证" if language == "zh" else "unproven") in done.stdout or name != "keba.p30"
+    assert ("未验证" if language == "zh" else "unproven") in done.stdout or name != "acrel.adw300"
 
 
 def test_a_profile_is_shown_to_a_program():

@@ -41,13 +41,32 @@ def test_a_technician_s_command_imports_click_and_the_standard_library_only(path
 
 def test_the_daemon_loads_nothing_that_its_steady_state_does_not_need():
     """
-    Every start waits for what is imported, and memory holds it for years: no scheduler before there is a job, no sqlite-utils but for a migration.
+    Every start waits for what is imported, and memory holds it for years: no scheduler before there is a job, no protocol before there is a device.
     """
     done = subprocess.run([sys.executable, "-c", "import sys, edgegw.app; print(*sys.modules)"], capture_output=True, text=True, timeout=WAIT_S, check=True)
     loaded = set(done.stdout.split())
     unneeded = {"sqlite_utils", "apscheduler", "numpy", "multiprocessing", "cryptography.x509", "starlette", "uvicorn", "edgegw.sim", "edgegw.cloud"}
+    # What paho and the keys would bring along, and what is for mistakes, exports and serial ports only.
+    unneeded |= {"http.client", "email", "tempfile", "importlib.resources", "cryptography.hazmat.primitives.serialization", "difflib", "csv", "serial"}
+    # Protocols come with the first profile of theirs.
+    unneeded |= {f"edgegw.drivers.{protocol}_{part}" for protocol in ("dlt645", "megatec", "sunspec") for part in ("driver", "profile")}
     assert "edgegw.buffer.store" in loaded
     assert set() == loaded & unneeded
+
+
+def test_what_paho_puts_off_is_whole_when_it_is_used():
+    """
+    The module that paho imports for web sockets is the real one for whoever uses it, under each way to name it.
+    """
+    program = """
+import sys, edgegw.uplink.mqtt, urllib
+assert "http.client" not in sys.modules
+from urllib.request import Request
+import urllib.request
+print(Request.__name__, urllib.request.Request is Request, sys.modules["urllib.request"] is urllib.request, "http.client" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=WAIT_S, check=True)
+    assert "Request True True True\n" == done.stdout
 
 
 def test_every_command_of_the_help_can_be_loaded():

@@ -12,7 +12,7 @@ from edgegw.block import encode_block, encode_events, encode_schema, pack, schem
 from edgegw.cloud.intake import Intake
 from edgegw.cloud.opening import Keyring
 from edgegw.cloud.sink import open_sink
-from edgegw.cloud.sink_sqlite import PARKED_MAX, SqliteSink
+from edgegw.cloud.sink_sqlite import PARKED_GATEWAY_MAX, PARKED_MAX, SqliteSink
 from edgegw.errors import EdgegwError
 from edgegw.model import ClockTrust, Event, Identity, Point, Quality, Reading, Source
 from edgegw.uplink.envelope import BATCH, NO_IDENTITY, SCHEMA, Sealer
@@ -183,10 +183,23 @@ def test_parking_is_bounded(cloud):
     When there is no room to park, a batch is left to its gateway, which sends it again.
     """
     cloud.sink.begin()
-    assert {True} == {cloud.sink.park("x/y/z", b"12345678", "t", b"p", NOW_MS) for _ in range(PARKED_MAX)}
+    of_many = [f"x/y/z{number // PARKED_GATEWAY_MAX}" for number in range(PARKED_MAX)]
+    assert {True} == {cloud.sink.park(gateway, b"12345678", "t", b"p", NOW_MS) for gateway in of_many}
     cloud.sink.commit()
     assert [] == cloud.batch(1, 10)
     assert [(PARKED_MAX,)] == cloud.ask("SELECT count(*) FROM parked")
+
+
+def test_one_gateway_takes_no_room_of_the_others(cloud):
+    """
+    A gateway that never sends its schema document parks its own share and no more; others still park.
+    """
+    cloud.sink.begin()
+    parked = [cloud.sink.park("x/y/z", b"12345678", "t", b"p", NOW_MS) for _ in range(PARKED_GATEWAY_MAX + 2)]
+    cloud.sink.commit()
+    assert (PARKED_GATEWAY_MAX, [False, False]) == (parked.count(True), parked[-2:])
+    assert [] == cloud.batch(1, 10)
+    assert [(PARKED_GATEWAY_MAX + 1,)] == cloud.ask("SELECT count(*) FROM parked")
 
 
 def test_events_are_json_and_losses_settle(cloud):

@@ -72,6 +72,14 @@ CROSS = [
     (_uplink("mqtt://localhost"), None),
     (_uplink("mqtts://me:secret@mq:8883"), 'config.toml:16: error E-CFG-SECRET: uplink "u": no name or password in the broker\'s address; use username and password_file'),
     (_uplink("mqtts://mq:99999"), 'config.toml:16: error E-CFG-VALUE: uplink "u": broker must be like mqtts://host:8883, with a port from 1 to 65535'),
+    (_uplink(more='ack = "broker"\n'), 'config.toml:18: warning W-CFG-ACK: uplink "u": ack = "broker": what the broker or anyone behind it drops is lost to the cloud, unless it asks for it again while it is stored'),
+    (_uplink(more='topic = "$oc/devices/{client_id}/sys/{kind}"\n'), None),
+    (_uplink(more='topic = "a/{site}/{kind}"\n'), 'config.toml:18: error E-CFG-TOPIC: uplink "u": topic: {site} is none of {client_id}, {gateway}, {kind}, {operator}, {station}'),
+    (_uplink(more='topic_receipt = "a/{kind}"\n'), 'config.toml:18: error E-CFG-TOPIC: uplink "u": topic_receipt: {kind} is none of {client_id}, {gateway}, {operator}, {station}'),
+    (_uplink(more='topic = "a/{gateway/b"\n'), 'config.toml:18: error E-CFG-TOPIC: uplink "u": topic: a brace without its partner'),
+    (_uplink(more='topic_status = "a/#"\n'), 'config.toml:18: error E-CFG-TOPIC: uplink "u": topic_status: +, # and control characters are for subscribers'),
+    (_uplink(more='topic_receipt = ""\n'), 'config.toml:18: error E-CFG-TOPIC: uplink "u": ack = "receipt" needs topic_receipt'),
+    (_uplink(more='topic_command = "x"\ntopic_status = "x"\n'), 'config.toml:18: error E-CFG-TOPIC: uplink "u": topic_command: another topic of this uplink is the same'),
     (_uplink(more='cert_file = "/dev/null"\n'), 'config.toml:14: error E-CFG-MISSING: uplink "u": a client certificate needs cert_key_file too'),
 ]  # fmt: skip
 

@@ -88,8 +88,8 @@ def test_the_page_s_device_is_tried(station):
     assert 0 == done.returncode
     assert (True, []) == (data["unproven"], data["refused"])
     found = {value["point"]: (value["value"], value["quality"], value["raw"]) for value in data["values"]}
-    assert (230.5, "good", "09 01") == found["phase_voltage.a"]
-    assert (1234.56, "good", "00 01 E2 40") == found["energy.import"]
+    assert (230.5, "good", "0901") == found["phase_voltage.a"]
+    assert (1234.56, "good", "0001 E240") == found["energy.import"]
 
 
 def test_a_point_that_the_device_does_not_have_is_named(station):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modbus_rig import exchanges, profile_of
+from modbus_rig import GOLDEN, exchanges, profile_of
 
 from edgegw.drivers.catalogue import load_profile
 from edgegw.drivers.exchange import explain, uncovered
@@ -121,3 +123,62 @@ def test_any_bytes_are_explained_without_an_error(received, tcp):
     found = explain(SENSOR, TCP_REQUEST if tcp else REQUEST, received, tcp=tcp)
     assert (found.reason is None) == bool(found.values)
     assert explain(profile_of("frequency, address = 0"), received, received, tcp=tcp).asked is None or len(received) >= 8
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "expected"),
+    [
+        ("01 05 0001 FF00", "01 05 0001 FF00", (True, {})),
+        ("01 06 0001 0102", "01 06 0001 0102", (True, {})),
+        ("01 0F 0000 0009 02 FF01", "01 0F 0000 0009", (True, {})),
+        ("01 10 0101 0002 04 00010002", "01 10 0101 0002", (True, {})),
+        ("01 16 0101 FFF0 0001", "01 16 0101 FFF0 0001", (True, {})),
+        ("01 17 2000 0002 0101 0001 02 0005", "01 17 04 0902 0901", (False, {"line_voltage.ab": None})),
+    ],
+)
+def test_writes_are_explained_though_they_are_never_sent(asked, answer, expected):
+    """Each function that writes: accepted when it is repeated; one that reads as well brings registers."""
+    meter = load_profile("chint.dtsu666")
+    found = explain(meter, sealed(bytes.fromhex(asked)), sealed(bytes.fromhex(answer)), tcp=False)
+    assert (None, expected[0], set(expected[1])) == (found.reason, found.echo, set(values(found)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "word"),
+    [
+        ("01 0F 0000 0009 03 FF0101", "01 0F 0000 0009", "request_form"),
+        ("01 10 0101 0002 02 0001", "01 10 0101 0002", "request_form"),
+        ("01 06 0001 01", "01 06 0001 01", "request_short"),
+        ("01 06 0001 0102 03", "01 06 0001 0102 03", "request_form"),
+        ("01 17 2000 0002 0101 0001 04 0005", "01 17 04 0902 0901", "request_form"),
+        ("01 17 2000 0002 0101 0001 02 0005", "01 17 02 0902", "bytes"),
+        ("01 17 2000 0002 0101 0001 02 0005", "01 97 02", "exception"),
+        ("01 16 0101 FFF0 0001", "01 16 0101 FFF0 0000", "repeats"),
+        ("01 2B 0E 01 00 00", "01 2B 0E 01 00 00", "request_function"),
+        ("01 11 00 00 00 00", "01 11 00 00 00 00", "request_function"),
+    ],
+)
+def test_a_write_that_says_two_things_is_refused(asked, answer, word):
+    """A count that does not fit the bytes, an answer that repeats something else, and functions that are neither."""
+    found = explain(SENSOR, sealed(bytes.fromhex(asked)), sealed(bytes.fromhex(answer)), tcp=False)
+    assert (word, ()) == (found.reason.word, found.values)
+
+
+def test_the_own_frame_is_found_among_others():
+    """A capture of a TCP connection holds a late answer, the answer, and the beginning of the next."""
+    late = bytes.fromhex("000600000005010402 0131")
+    found = explain(SENSOR, TCP_REQUEST, late + TCP_ANSWER + b"\0\x08\0\0", tcp=True)
+    assert (None, {"temperature": 305, "humidity": 546}) == (found.reason, values(found))
+    assert "transaction_" == explain(SENSOR, TCP_REQUEST, late, tcp=True).reason.word
+    assert "length" == explain(SENSOR, TCP_REQUEST, TCP_ANSWER[:-1], tcp=True).reason.word
+
+
+EXPLAINED = tomllib.loads((GOLDEN.parent / "explained" / "modbus.toml").read_text(encoding="utf-8"))["exchange"]
+
+
+@pytest.mark.parametrize("captured", EXPLAINED, ids=[f"{one['profile']}-{number}" for number, one in enumerate(EXPLAINED)])
+def test_what_brings_no_value_is_explained(captured):
+    """Writes, refusals and registers that no profile polls, as other programs exchanged them with devices."""
+    request, reply = (bytes.fromhex(captured[key]) for key in ("request", "reply"))
+    found = explain(load_profile(captured["profile"]), request, reply, tcp=captured["transport"] == "tcp")
+    assert (captured["reason"], captured["echo"]) == (found.reason.word if found.reason else "", found.echo)

@@ -6,6 +6,7 @@ import pytest
 from bus_rig import serial_bus
 from modbus_rig import plan_of, profile_of
 
+from edgegw.drivers.catalogue import load_profile
 from edgegw.drivers.identity import identity_text
 from edgegw.drivers.profile import IdentityRow
 from edgegw.model import Answer, Fault
@@ -72,3 +73,17 @@ def test_a_profile_without_identity_introduces_nothing():
 def test_registers_become_text(kind, data, text):
     """Leading zeros of digits stay, what is blank or unset is no text."""
     assert text == identity_text(IdentityRow(address=0, type=kind, length=len(data) // 2), data)
+
+
+@pytest.mark.parametrize(
+    ("field", "registers", "text"),
+    [
+        ("serial_number", "01 66 dd e4", "23518692"),
+        ("serial_number", "01 a9 d7 bc", "27908028"),
+        ("model", "00 04 c3 88", "312200"),
+        ("firmware", "03 0a 33 00", "030A3300"),
+    ],
+)
+def test_a_captured_identity_is_told_as_its_owner_saw_it(field, registers, text):
+    """Two KEBA wallboxes (evcc-io/evcc issues 15200 and 14228): serial number, product and firmware 3.10.51."""
+    assert text == identity_text(getattr(load_profile("keba.p30").identity, field), bytes.fromhex(registers))

@@ -82,6 +82,24 @@ def test_a_reply_is_found_behind_noise_and_in_front_of_the_next(exchange):
         ("voltronic-qs-hex", "QS", GOOD, "foreign_reply"),
         ("q6", "BPS", "(230.0 004 024.0 50.0", "foreign_reply"),
         ("omron", "PSNR", "NAK     ", "not_supported"),
+        # An inverter-charger that is asked in a dialect without check: two bytes stand behind the refusal.
+        ("megatec", "Q1", "(NAKss", "not_supported"),
+        ("voltronic", "QGS", "(NAKss", "not_supported"),
+        ("voltronic-axpert", "QPIGS", "(NAKss", "not_supported"),
+        ("voltronic-axpert", "QPIGS", "(NAKst", "short_reply"),
+        # One bit of the status word was damaged on the line.
+        ("megatec", "Q1", "(204.0 204.0 199.0 000 50.0 13.6 26.0 00\x1f01001", "foreign_reply"),
+        ("megatec", "Q1", "(226.0,195.0,226.0,014,49.0,27.5,30.0,00001000", "short_reply"),
+        ("megatec", "Q1", "(---.- ---.- ---.- --- --.- --.- --.- --------", "foreign_reply"),
+        ("megatec", "Q1", "(226.0 195.0 226.0 014 49.0 27.5 00001000", "short_reply"),
+        # Inverters of other protocols: other fields in the same command.
+        ("voltronic-axpert", "Q1", "(00000 00000 01 01 00 059 045 053 068 00 00 000 0040 0580 0000 50.00 13", "foreign_reply"),
+        (
+            "voltronic-axpert",
+            "QPIGS",
+            "(224.6 000000 49.9 0006.8 232.4 01594 49.9 006.8 029 415.0 415.0 057.9 ---.- 100 00000 00000 ----- 000.0 000.0 ---.- 035.0 D---110001",
+            "foreign_reply",
+        ),
     ],
 )
 def test_what_is_no_answer_is_refused_for_its_reason(dialect, command, reply, kind):

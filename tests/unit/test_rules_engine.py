@@ -73,6 +73,7 @@ def test_event_tells_value_limit_and_times():
         "limit": 45.0,
         "began_at_ms": WALL_MS + 1000,
         "began_clock": "synchronised",
+        "raised_at_ms": WALL_MS + 4000,
         "text": "Temperature 47.0 °C is above 45 °C",
         "text_zh": "温度 47.0 °C 高于 45 °C",
     }
@@ -93,7 +94,7 @@ def test_input_quality_follows_the_last_value():
     A rule knows its input as uncertain from the start until a good value, and after every value that is not good.
     """
     judge = engine([PLAIN])
-    (_, watch) = judge._bound[1][0]
+    (_, watch) = judge._bound[1].plain[0]
     found = [watch.uncertain]
     for second, value in enumerate([440, 440, SUSPECT, 440]):
         judge.evaluate(reading(source(), second, value))

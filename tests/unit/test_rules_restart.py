@@ -123,7 +123,7 @@ def test_devices_of_a_bus_that_was_removed_are_shown():
     judge = two_devices(dead_bus(), 7, bus="rs485b")
     (closed,) = tick(judge, 1).events
     assert ("bus removed", "rs485a") == (closed.body["reason"], closed.body["bus"])
-    assert ["60.0 shown device offline a", "60.0 shown device offline b"] == edges(tick(judge, 61).events)
+    assert ["61.0 shown device offline a", "61.0 shown device offline b"] == edges(tick(judge, 62).events)
 
 
 def report(judge):

@@ -51,7 +51,7 @@ def rows_of(entries, late_ms=3, first_seq=1, epoch="e1", stream=3):
 
 @pytest.fixture
 def judge(tmp_path):
-    def run(entries, rows, kills=()):
+    def run(entries, rows, kills=(), wanted=None):
         journal = Journal(tmp_path / "journal.jsonl", DECIMALS)
         for entry in entries:
             journal.write(entry)
@@ -59,7 +59,7 @@ def judge(tmp_path):
         with closing(sqlite3.connect(tmp_path / "cloud.db")) as sink, sink:
             sink.execute(TABLE)
             sink.executemany("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'synchronised')", [(GATEWAY, *row) for row in rows])
-        return audit(tmp_path / "journal.jsonl", tmp_path / "cloud.db", GATEWAY, kills)
+        return audit(tmp_path / "journal.jsonl", tmp_path / "cloud.db", GATEWAY, kills, wanted)
 
     return run
 
@@ -248,3 +248,30 @@ def test_a_file_that_is_no_sink_is_refused(tmp_path):
     for name in ("absent.db", "journal.jsonl"):
         with pytest.raises(EdgegwError, match=name):
             audit(tmp_path / "journal.jsonl", tmp_path / name, GATEWAY)
+
+
+def test_questions_without_an_address_are_told_apart_by_their_points(judge):
+    """
+    A UPS is asked by words: two of its answers are two layouts, and none is taken for the other.
+    """
+    entries = [answer(number, {"ups.status": "OL"} if number % 2 else {"voltage": 2300 + number}, count=0) for number in range(1, 11)]
+    found = judge(entries, rows_of(entries))
+    assert (10, (0, 0, 0, 0), True) == (found.matched, findings(found), found.ok)
+
+
+def test_an_introduction_is_no_lost_reading(judge):
+    """
+    Of what the gateway does not store an answer is a probe; of what it stores it is lost.
+    """
+    entries = [*ANSWERS, answer(21, {"energy.import": 5}, address=30, count=2)]
+    stored = frozenset({("M-1", "voltage"), ("M-1", "current")})
+    found = judge(entries, ROWS, wanted=stored)
+    assert (1, 20, (0, 0, 0, 0)) == (found.probes, found.matched, findings(found))
+
+
+def test_a_stored_answer_without_a_layout_is_lost(judge):
+    """
+    The same answer, where the gateway should have stored it.
+    """
+    found = judge([*ANSWERS, answer(21, {"energy.import": 5}, address=30, count=2)], ROWS)
+    assert (0, 20, (1, 0, 0, 0)) == (found.probes, found.matched, findings(found))

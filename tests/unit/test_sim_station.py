@@ -22,7 +22,7 @@ def made_ports(station):
     """What a running station would say of its ports."""
     return {
         "buses": [
-            {"name": bus.name, "kind": "tcp", "host": "127.0.0.1", "port": 1502}
+            {"name": bus.name, "kind": "tcp", "host": "127.0.0.1", "port": 1502 + station.bus.index(bus)}
             if bus.kind == "tcp"
             else {"name": bus.name, "kind": "serial", "path": f"/dev/{bus.name}", "baudrate": bus.baudrate, "parity": bus.parity, "stop_bits": bus.stop_bits}
             for bus in station.bus

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from sunspec_rig import GOLDEN, introduce, load_image, plan, read, request_of
 from edgegw.bus.task import BusTask
 from edgegw.config.model import Bus
 from edgegw.drivers.catalogue import load_profile
+from edgegw.errors import EdgegwError
 from edgegw.model import Answer, Fault
 from edgegw.sim import sunspec_device
+from edgegw.sim.bodies import build_body
 from edgegw.sim.frames import Request
 from edgegw.sim.simulator import Simulator
-from edgegw.sim.station import SimBus, SimDevice, Station
+from edgegw.sim.station import SimBus, SimDevice, Station, load_station
 
 PV = {
     "active_power": 33.37,
@@ -133,3 +136,56 @@ def test_the_simulated_station_has_one_on_a_real_port(tmp_path):
     assert found["active_power"] >= 0
     assert found["state"] == (4 if found["active_power"] else 2)
     assert 180_000 < found["phase_voltage.a"] < 260_000
+
+
+STATION = """
+[[bus]]
+name = "lan"
+kind = "tcp"
+
+[[device]]
+code = "PV-01"
+bus = "lan"
+unit = 1
+profile = "sunspec.inverter"
+role = "pv"
+image = "image.toml"
+"""
+
+
+def test_a_station_file_names_an_image(tmp_path):
+    """
+    The image stands beside the station file; its device answers at its own base, with its own values.
+    """
+    name = "constructed-103-120-160-124"
+    shutil.copy(GOLDEN / f"{name}.toml", tmp_path / "image.toml")
+    (tmp_path / "station.toml").write_text(STATION, encoding="utf-8")
+    [sim] = load_station(tmp_path / "station.toml").device
+    device = Body(build_body(sim.profile, sim.image))
+    introduction, asked = introduce(plan(), device)
+    expected = load_image(name)[1]
+    values, _ = read(introduction, device)
+    assert (50000, expected["expected"]["sunspec.inverter"]["active_power"]) == (expected["base"], values["active_power"])
+    assert 50000 in [request_of(question)[1] for question in asked]
+
+
+@pytest.mark.parametrize(
+    ("content", "profile", "words"),
+    [
+        (None, "sunspec.inverter", "cannot be read: No such file"),
+        ("base = 40000", "sunspec.inverter", "is none: 'registers'"),
+        ('base = 40000\nregisters = "5375 no"', "sunspec.inverter", "is none: "),
+        ("base = ", "sunspec.inverter", "is none: "),
+        ('base = 40000\nregisters = "5375"', "xy-md02", "xy-md02 is no SunSpec profile"),
+    ],
+)
+def test_a_wrong_image_is_told(tmp_path, content, profile, words):
+    """
+    No file, no registers, no words, no TOML, no SunSpec: each with the file and what to do.
+    """
+    path = tmp_path / "image.toml"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(EdgegwError, match="image") as told:
+        build_body(profile, str(path))
+    assert ("E-SIM-STATION", True) == (told.value.message_id, words in told.value.text)

@@ -16,12 +16,18 @@ from edgegw.uplink.envelope import (
     NO_IDENTITY,
     SCHEMA,
     SEALED_BYTES_MAX,
+    Command,
     EnvelopeError,
     Receipt,
     Sealer,
     check_signature,
+    grouped,
+    intervals_of,
+    key_id,
+    open_command,
     open_receipt,
     open_sealed,
+    sign_command,
     sign_receipt,
     take_apart,
 )
@@ -94,6 +100,70 @@ def test_each_altered_byte_of_a_receipt_is_refused():
             except EnvelopeError:
                 continue
     assert [] == opened
+
+
+def flipped(message: bytes, part: bytes, bits: int):
+    """The message with one bit of this part of it altered, bit by bit."""
+    start = message.index(part)
+    for bit in range(bits):
+        altered = bytearray(message)
+        altered[start + bit // 8] ^= 1 << bit % 8
+        yield bytes(altered)
+
+
+def reasons_of(function, messages) -> set[str]:
+    return {reason(function, message) for message in messages}
+
+
+def test_256_altered_batches_are_refused_for_the_right_reason():
+    """
+    An altered signer's name is refused as an unknown signer; altered names of the recipient, content and signature as content that was never signed.
+    """
+    message = SEALER.seal(BATCH, BATCH_IDENTITY, b"12 V")
+    sealed = take_apart(message)
+    parts = {"kid": sealed.kid, "skid": sealed.skid, "content": sealed.ciphertext[:8], "signature": sealed.signature[:8]}
+    altered = {name: list(flipped(message, part, 64)) for name, part in parts.items()}
+    assert 256 == len({message for messages in altered.values() for message in messages})
+    found = {name: reasons_of(open_fully, messages) for name, messages in altered.items()}
+    assert {"kid": {"signature"}, "skid": {"signer"}, "content": {"signature"}, "signature": {"signature"}} == found
+
+
+@pytest.mark.parametrize("kind", ["receipt", "command"])
+def test_256_altered_words_of_the_cloud_are_refused_for_the_right_reason(kind):
+    """
+    Receipts and commands alike: an altered signer's name is another signer, everything else is what the cloud never signed.
+    """
+    key = CLOUD_SIGN.public_key()
+    if kind == "receipt":
+        message = sign_receipt(RECEIPT, CLOUD_SIGN)
+    else:
+        message = sign_command(Command("op/st/gw", 2**40, 2**41, 2**41 + 9, "resend", grouped(RECEIPT.intervals)), CLOUD_SIGN)
+    body, signature = cbor2.loads(message)
+    parts = {"skid": key_id(key.public_bytes_raw()), "epoch": (1).to_bytes(8, "big"), "signature": signature[:16]}
+    altered = {name: list(flipped(message, part, 8 * len(part))) for name, part in parts.items()}
+    assert 256 == len({message for messages in altered.values() for message in messages})
+    found = {
+        name: reasons_of(lambda one: (open_receipt if kind == "receipt" else open_command)(one, "op/st/gw", key), all_of) for name, all_of in altered.items()
+    }
+    assert {"skid": {"signer"}, "epoch": {"signature"}, "signature": {"signature"}} == found
+    assert body in message
+
+
+def test_a_word_of_the_cloud_for_one_purpose_is_none_for_another():
+    """
+    A receipt is no command and a command no receipt, whatever its fields; a command opens to what was signed.
+    """
+    command = Command("op/st/gw", 7, 1, 2, "resend", grouped(RECEIPT.intervals))
+    message = sign_command(command, CLOUD_SIGN)
+    key = CLOUD_SIGN.public_key()
+    opened = open_command(message, "op/st/gw", key)
+    assert (command, RECEIPT.intervals) == (opened, intervals_of(opened.arguments))
+    assert {"form", "signature"} >= {reason(open_receipt, message, "op/st/gw", key), reason(open_command, sign_receipt(RECEIPT, CLOUD_SIGN), "op/st/gw", key)}
+    body, signature = cbor2.loads(sign_receipt(RECEIPT, CLOUD_SIGN))
+    as_command = cbor2.dumps([cbor2.loads(body)[0], 1, key_id(key.public_bytes_raw()), "op/st/gw", 9, 1, 2, "resend", []])
+    assert "signature" == reason(open_command, cbor2.dumps([as_command, signature]), "op/st/gw", key)
+    assert "gateway" == reason(open_command, message, "op/st/other", key)
+    assert "size" == reason(open_command, b"x" * 20_000, "op/st/gw", key)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 5, 100, -1])

@@ -7,9 +7,13 @@ import stat
 import subprocess
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from edgegw.config.model import Uplink
 from edgegw.errors import EXIT_USAGE, EdgegwError
+from edgegw.uplink.envelope import key_id
 from edgegw.uplink.keys import (
     enrol_gateway,
     list_keys,
@@ -21,6 +25,7 @@ from edgegw.uplink.keys import (
     new_cloud_keys,
     new_gateway_keys,
 )
+from edgegw.uplink.private_file import write_new
 
 
 def refused(message_id: str, function, *arguments) -> EdgegwError:
@@ -202,3 +207,22 @@ def test_all_secrets_of_an_uplink_are_checked(tmp_path):
     assert "geheim" == load_uplink_keys(uplink, str(tmp_path)).password
     (tmp_path / "cert.key").chmod(0o644)
     refused("E-KEY-MODE", load_uplink_keys, uplink, str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", [Ed25519PrivateKey, X25519PrivateKey])
+def test_a_key_is_read_alike_with_and_without_the_library(tmp_path, kind):
+    """
+    The short form, as edgegw and openssl write it, is read at once; a file with words before the key needs the library.
+    """
+    key = kind.generate()
+    short = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    files = {
+        "short": short,
+        "windows": short.replace(b"\n", b"\r\n"),
+        "words": b"the key of the cloud\n" + short,
+    }
+    for name, content in files.items():
+        (tmp_path / name).mkdir(mode=0o700)
+        write_new(tmp_path / name / ("cloud-open.pem" if kind is X25519PrivateKey else "cloud-sign.pem"), content, 0o600)
+    found = {name: list_keys(tmp_path / name)[0].fingerprint for name in files}
+    assert dict.fromkeys(files, key_id(key.public_key().public_bytes_raw()).hex()) == found

@@ -270,3 +270,47 @@ def test_probing_sends_one_at_a_time():
     made.probing = True
     send(made, 1, batch(1, 1))
     assert made.next_lane(0.0) is None
+
+
+def test_a_batch_in_parts_is_passed_with_its_last_part():
+    """
+    The lane stays before a batch that was cut until its last part is handed out or left behind.
+    """
+    made = lanes(border=0)
+    lane = next(lane for lane in made.lanes if lane.name == "fresh")
+    parts = [batch(7, first=10 + 5 * n, last=14 + 5 * n) for n in range(3)]
+    lane.parts.extend(parts)
+    seen = []
+    for mid, part in enumerate(parts[:2], 1):
+        made.sent(mid, lane, part, 100, 0.0)
+        seen.append((lane.after, len(lane.parts)))
+    lane.passed(parts[2])
+    assert [(0, 2), (0, 1), (7, 0)] == [*seen, (lane.after, len(lane.parts))]
+    assert {0} == {sent.after for sent in made.waiting.values()}
+
+
+def test_a_part_taken_for_lost_has_its_batch_cut_anew():
+    """
+    When a part is lost, the lane goes back before its batch and forgets the cut: what is on its way is known by its own range.
+    """
+    made = lanes(border=0)
+    lane = next(lane for lane in made.lanes if lane.name == "fresh")
+    parts = [batch(7, first=10, last=14), batch(7, first=15, last=19)]
+    lane.parts.extend(parts)
+    made.sent(1, lane, parts[0], 100, 0.0)
+    made.resend(made.waiting[parts[0].identity])
+    assert (0, 0, True) == (lane.after, len(lane.parts), lane.more)
+    made.sent(2, lane, parts[0], 100, 1.0)
+    assert 2 == made.waiting[parts[0].identity].tries
+
+
+def test_what_the_cloud_asks_for_again_counts_as_never_sent():
+    """
+    Ranges that a cloud lacks wait for no receipt any more; the others do.
+    """
+    made = lanes(border=0)
+    for mid, item in enumerate((batch(1), batch(2)), 1):
+        send_fresh = next(lane for lane in made.lanes if lane.name == "fresh")
+        made.sent(mid, send_fresh, item, 100, 0.0)
+    made.forget([Identity(1, 3, 12, 13)])
+    assert [batch(2).identity] == list(made.waiting)

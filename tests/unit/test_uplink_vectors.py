@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,30 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from edgegw.block import decode_block, decode_events, decode_schema, encode_block, encode_events, pack, unpack
 from edgegw.model import ClockTrust, Event, Identity, Quality, Reading
-from edgegw.uplink.envelope import BATCH, NO_IDENTITY, SCHEMA, Receipt, Sealer, check_signature, open_receipt, open_sealed, sign_receipt, take_apart
+from edgegw.uplink.envelope import (
+    BATCH,
+    NO_IDENTITY,
+    SCHEMA,
+    Command,
+    Receipt,
+    Sealer,
+    check_signature,
+    grouped,
+    intervals_of,
+    open_command,
+    open_receipt,
+    open_sealed,
+    sign_command,
+    sign_receipt,
+    take_apart,
+)
+from edgegw.uplink.padding import padded
+from edgegw.uplink.parcel import PARCEL, Frames, read_frames
 from tests.uplink_rig import DOCUMENT, EPOCH, IDENTITY, SOURCE, alarm, readings
 from tests.uplink_rig import SCHEMA as SCHEMA_HASH
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "uplink"
-VECTORS = ["readings", "events", "schema", "receipt"]
+VECTORS = ["readings", "events", "schema", "receipt", "command", "padded", "parcel"]
 RECIPIENT = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
 CLOUD = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
@@ -40,6 +59,13 @@ def open_here(case: dict) -> dict:
     if case["kind"] == "receipt":
         receipt = open_receipt(message, IDENTITY, signer)
         return {"gateway": receipt.gateway, "at": receipt.at_ms, "intervals": [[f"{i.epoch:016x}", i.stream, i.first, i.last] for i in receipt.intervals]}
+    if case["kind"] == "command":
+        command = open_command(message, IDENTITY, signer)
+        times = {"counter": command.counter, "at": command.at_ms, "expires": command.expires_ms}
+        ranges = [[f"{i.epoch:016x}", i.stream, i.first, i.last] for i in intervals_of(command.arguments)]
+        return {"gateway": command.gateway, **times, "name": command.name, "intervals": ranges}
+    if case["kind"] == "parcel":
+        return {"messages": [one.hex() for one in read_frames(BytesIO(message), PARCEL, "parcel")]}
     sealed = take_apart(message)
     context = case["context"].encode()
     check_signature(sealed, context, signer)
@@ -47,7 +73,7 @@ def open_here(case: dict) -> dict:
     assert case["plain"] == packed.hex()
     identity = sealed.identity
     opened = {"gateway": sealed.gateway, "epoch": f"{identity.epoch:016x}", "stream": identity.stream, "first": identity.first, "last": identity.last}
-    if case["kind"] == "readings":
+    if case["kind"] in ("readings", "padded"):
         schema, rows = decode_block(packed, identity.first)
         return opened | {"schema": schema.hex(), "clock": int(rows[0].clock), "rows": rows_as_json(packed, identity.first)}
     if case["kind"] == "events":
@@ -70,12 +96,24 @@ def make(kind: str) -> dict:
     """A vector of today's code, with the keys of the published ones."""
     keys = {"signer_public": SIGNER.public_key().public_bytes_raw().hex(), "recipient_private": RECIPIENT.private_bytes_raw().hex()}
     sealer = Sealer(IDENTITY, RECIPIENT.public_key(), SIGNER)
-    if kind == "receipt":
+    if kind == "parcel":
+        out = BytesIO()
+        frames = Frames(out, PARCEL)
+        for one in ("schema", "readings"):
+            frames.add(bytes.fromhex(make(one)["message"]))
+        frames.end()
+        case = {"message": out.getvalue().hex(), "signer_public": keys["signer_public"]}
+    elif kind == "command":
+        ranges = grouped((Identity(EPOCH, 3, 1, 4), Identity(2**64 - 1, 1, 7, 70_000)))
+        command = Command(IDENTITY, 1_800_000_200_000, 1_800_000_200_000, 1_800_086_600_000, "resend", ranges)
+        case = {"message": sign_command(command, CLOUD).hex(), "signer_public": CLOUD.public_key().public_bytes_raw().hex()}
+    elif kind == "receipt":
         receipt = Receipt(IDENTITY, 1_800_000_100_000, (Identity(EPOCH, 3, 1, 4), Identity(EPOCH, 3, 9, 70_000), Identity(2**64 - 1, 1, 1, 1)))
         case = {"message": sign_receipt(receipt, CLOUD).hex(), "signer_public": CLOUD.public_key().public_bytes_raw().hex()}
     else:
         context, identity, packed = {
             "readings": (BATCH, Identity(EPOCH, 3, 501, 506), encode_block(SCHEMA_HASH, mixed())),
+            "padded": (BATCH, Identity(EPOCH, 3, 501, 506), padded(encode_block(SCHEMA_HASH, mixed()), 256)),
             "events": (BATCH, Identity(EPOCH, 1, 1, 2), encode_events([alarm(1), Event("clock", 5, 6, ClockTrust.CORRECTED, None, {"offset": -3_600_000})])),
             "schema": (SCHEMA, NO_IDENTITY, pack(DOCUMENT)),
         }[kind]

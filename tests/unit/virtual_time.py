@@ -105,7 +105,7 @@ class VirtualLine(Line):
             self.hang_up()
             return
         self._last_ns = time.monotonic_ns()
-        self._take(data)
+        self.take(data)
 
     def _stop_reading(self) -> None:
         self._connection += 1

@@ -131,20 +131,43 @@ function openSealed({ context, message, signer_public, recipient_private }) {
   return { gateway, epoch: epoch.toString("hex"), stream, first, last, document };
 }
 
-function openReceipt({ message, signer_public }) {
+function openSigned(context, { message, signer_public }) {
   const [body, signature] = cbor(Buffer.from(message, "hex"));
   const signer = Buffer.from(signer_public, "hex");
-  need(verify(null, bytes("edgegw/1 receipt", "\0", sha256(body)), ed25519Public(signer), signature), "signature");
-  const [version, suite, skid, gateway, at, streams] = cbor(body);
+  need(verify(null, bytes(context, "\0", sha256(body)), ed25519Public(signer), signature), "signature");
+  const [version, suite, skid, ...rest] = cbor(body);
   need(version === 1 && suite === 1 && skid.equals(keyId(signer)), "version, suite or key");
-  return { gateway, at, intervals: streams.flatMap(([epoch, stream, ranges]) => ranges.map(([first, last]) => [epoch.toString("hex"), stream, first, last])) };
+  return rest;
+}
+
+const rangesOf = (streams) => streams.flatMap(([epoch, stream, ranges]) => ranges.map(([first, last]) => [epoch.toString("hex"), stream, first, last]));
+
+function openReceipt(vector) {
+  const [gateway, at, streams] = openSigned("edgegw/1 receipt", vector);
+  return { gateway, at, intervals: rangesOf(streams) };
+}
+
+function openCommand(vector) {
+  const [gateway, counter, at, expires, name, args] = openSigned("edgegw/1 command", vector);
+  return { gateway, counter, at, expires, name, intervals: name === "resend" ? rangesOf(args) : args };
+}
+
+function openParcel({ message }) {
+  const file = Buffer.from(message, "hex"), kind = Buffer.from("edgegw/1 sealed\n"), messages = [];
+  need(file.subarray(0, kind.length).equals(kind), "kind of file");
+  let at = kind.length;
+  for (let length; (length = file.readUInt32BE(at)) > 0; at += 4 + length) messages.push(file.subarray(at + 4, at + 4 + length).toString("hex"));
+  need(at + 4 === file.length, "bytes behind the end");
+  return { messages };
 }
 
 function open(vector) {
   if (vector.kind === "receipt") return openReceipt(vector);
+  if (vector.kind === "command") return openCommand(vector);
+  if (vector.kind === "parcel") return openParcel(vector);
   const { document, ...opened } = openSealed(vector);
   const content = cbor(document);
-  if (vector.kind === "readings") return { ...opened, ...blockRows(content, opened.first) };
+  if (vector.kind === "readings" || vector.kind === "padded") return { ...opened, ...blockRows(content, opened.first) };
   return { ...opened, content: vector.kind === "events" ? content[1] : content[2] };
 }
 

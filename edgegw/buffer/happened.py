@@ -1,0 +1,37 @@
+"""Events as they were stored, for people who look back: alarms, connectors, losses, commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from edgegw.buffer.history import Reader
+from edgegw.buffer.rows import RowError, decode_event
+
+# Rows of one look: a few milliseconds.
+_ROWS_A_LOOK = 500
+
+
+class Happened(NamedTuple):
+    """One stored event."""
+
+    at_ms: int
+    kind: str
+    device: str | None
+    body: Mapping[str, object]
+
+
+def events_of(reader: Reader, kind: str, since_ms: int, device: str, count: int) -> list[Happened]:
+    """The newest `count` of a kind since then, oldest first; of one device, or of all when it is empty. What cannot be read is left out."""
+    found: list[Happened] = []
+    before = 2**62
+    question = "SELECT number, kind, device, at_ms, body FROM event WHERE number < ? AND kind = ? AND at_ms >= ? ORDER BY number DESC LIMIT ?"
+    while len(found) < count and (rows := reader.ask(question, before, kind, since_ms, _ROWS_A_LOOK)):
+        before = rows[-1][0]
+        for _, name, of_device, at_ms, body in rows:
+            if not device or of_device == device:
+                try:
+                    found.append(Happened(at_ms, name, of_device, decode_event(name, of_device, at_ms, body).body))
+                except RowError:
+                    continue
+    return found[:count][::-1]

@@ -1,0 +1,210 @@
+"""`edgegw alarms`: what is wrong, since when, who looks after it; and to say that one does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from edgegw.cli.alarm_stats import history, stats
+from edgegw.cli.cells import both_ends, pad, table, wrap
+from edgegw.cli.output import Result, finish, screen_language, screen_width
+from edgegw.cli.settings import Settings, current
+from edgegw.cli.texts import duration
+from edgegw.cli.texts import say as say_common
+from edgegw.cli.texts import say_word as say_level
+from edgegw.cli.texts_alarms import say, say_word
+from edgegw.cli.times import local, seconds_of
+from edgegw.control.client import Connection
+from edgegw.errors import EXIT_NO_DAEMON, EXIT_OK, EXIT_UNKNOWN, EXIT_WARNINGS, EdgegwError
+
+LEVELS = ("critical", "major", "minor", "notice")
+_LABEL = 9
+_INDENT = 4
+
+
+@click.group("alarms", invoke_without_command=True, help="Alarms that are open, and what to do with them. Exit 10 while there is one.")
+@click.option("--level", type=click.Choice(LEVELS), help="Of this level and above.")
+@click.option("--overdue", is_flag=True, help="Those whose promised time has passed.")
+@click.option("--all", "everything", is_flag=True, help="Also what is below another alarm, shelved or out of service.")
+@click.pass_context
+def command(context: click.Context, level: str | None, *, overdue: bool, everything: bool) -> None:
+    if context.invoked_subcommand is None:
+        list_alarms(level, overdue=overdue, everything=everything)
+
+
+@command.command("list", help="The same as `edgegw alarms`.")
+@click.option("--level", type=click.Choice(LEVELS), help="Of this level and above.")
+@click.option("--overdue", is_flag=True, help="Those whose promised time has passed.")
+@click.option("--all", "everything", is_flag=True, help="Also what is below another alarm, shelved or out of service.")
+def list_(level: str | None, *, overdue: bool, everything: bool) -> None:
+    list_alarms(level, overdue=overdue, everything=everything)
+
+
+command.add_command(history)
+command.add_command(stats)
+
+
+def list_alarms(level: str | None, *, overdue: bool, everything: bool) -> None:
+    settings = current()
+    data, gateway, language = ask(settings, "alarms", {})
+    shown = [alarm for alarm in data["alarms"] if everything or alarm["visibility"] == "shown"]
+    if level:
+        shown = [alarm for alarm in shown if alarm["level"] in LEVELS[: LEVELS.index(level) + 1]]
+    if overdue:
+        shown = [alarm for alarm in shown if alarm["overdue"]]
+    shown.sort(key=lambda alarm: (alarm["level"] not in LEVELS, LEVELS.index(alarm["level"]) if alarm["level"] in LEVELS else 0, alarm["number"]))
+    exit_code = EXIT_WARNINGS if shown else EXIT_OK
+    result = Result(
+        {"alarms": shown, "out_of_service": data["out_of_service"]},
+        gateway=gateway,
+        exit_code=exit_code,
+        screen=lambda: _list_screen(shown, data, language, exit_code),
+        rows=lambda: ((alarm["number"], alarm["level"], alarm["for_s"], alarm["device"], alarm["place"], alarm["point"], alarm["text"]) for alarm in shown),
+    )
+    finish(settings, "alarms", result)
+
+
+@command.command("show", help="One alarm: what, where, since when, by when.")
+@click.argument("number", type=int, metavar="ID")
+def show(number: int) -> None:
+    settings = current()
+    data, gateway, language = ask(settings, "alarms", {})
+    alarm = next((found for found in data["alarms"] if found["number"] == number), None)
+    if alarm is None:
+        raise EdgegwError("E-ALARM", f"no open alarm #{number}", "edgegw alarms; those of the past: edgegw alarms history", EXIT_UNKNOWN)
+    result = Result(alarm, gateway=gateway, screen=lambda: _show_screen(alarm, language), rows=lambda: ((name, value) for name, value in alarm.items()))
+    finish(settings, "alarms-show", result)
+
+
+@command.command("ack", help="Says that you look after it. The first one counts.")
+@click.argument("number", type=int, metavar="ID")
+@click.option("-m", "note", default="", metavar="TEXT", help="What you are going to do.")
+def ack(number: int, note: str) -> None:
+    _act({"deed": "ack", "number": number, "note": note}, lambda language, data: say(language, "done.ack", number, data["by"]))
+
+
+@command.command("reset", help="Ends a latched alarm whose condition has ended.")
+@click.argument("number", type=int, metavar="ID")
+@click.option("-m", "note", default="", metavar="TEXT", help="What was done.")
+def reset(number: int, note: str) -> None:
+    _act({"deed": "reset", "number": number, "note": note}, lambda language, data: say(language, "done.reset", number, data["by"]))
+
+
+@command.command("recheck", help="After a repair: decides at once, without the off-delay. Exit 10 while the condition still holds.")
+@click.argument("number", type=int, metavar="ID")
+def recheck(number: int) -> None:
+    _act({"deed": "recheck", "number": number}, lambda language, data: say(language, "done.recheck" if data["ended"] else "done.recheck_still", number))
+
+
+@command.command("shelve", help="Not told for a time, with a reason: at most 24 h, 1 h for fire, smoke, water, intrusion. It is still written down.")
+@click.argument("number", type=int, metavar="ID")
+@click.option("--for", "time", required=True, metavar="TIME", help="30m, 2h; 0 ends it.")
+@click.option("-m", "note", default="", metavar="TEXT", help="Why.")
+def shelve(number: int, time: str, note: str) -> None:
+    for_s = seconds_of("--for", time)
+    arguments = {"deed": "shelve", "number": number, "for_s": for_s, "note": note}
+    _act(
+        arguments,
+        lambda language, data: say(language, "done.shelve", number, local(data["until_ms"]), data["by"]) if for_s else say(language, "done.unshelve", number),
+    )
+
+
+@command.command("out-of-service", help="A device under repair tells nobody of its alarms, for a month at most. They are still written down.")
+@click.argument("device", metavar="CODE")
+@click.option("--for", "time", required=True, metavar="TIME", help="8h, 2d; 0 takes it back into service.")
+@click.option("-m", "note", default="", metavar="TEXT", help="Why.")
+def out_of_service(device: str, time: str, note: str) -> None:
+    for_s = seconds_of("--for", time)
+    _act(
+        {"deed": "out-of-service", "device": device, "for_s": for_s, "note": note},
+        lambda language, data: say(language, "done.out", device, local(data["until_ms"]), data["by"]) if for_s else say(language, "done.in", device),
+    )
+
+
+def ask(settings: Settings, question: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], str, str]:
+    """The service's answer, its gateway and the language of the screen. Raises EdgegwError."""
+    if settings.offline:
+        raise EdgegwError("E-OFFLINE", "alarms are known to the running service alone", "leave out --offline", EXIT_NO_DAEMON)
+    with Connection(settings.socket, settings.timeout_s) as daemon:
+        return daemon.ask(question, arguments, settings.timeout_s), daemon.gateway, screen_language(settings, daemon.language)
+
+
+def _act(arguments: dict[str, Any], sentence: Any) -> None:
+    settings = current()
+    data, gateway, language = ask(settings, "alarm-do", {**arguments, "user": os.environ.get("SUDO_USER", "")})
+    result = Result(
+        data,
+        gateway=gateway,
+        exit_code=EXIT_OK if data.get("ended", True) else EXIT_WARNINGS,
+        screen=lambda: wrap(sentence(language, data), _INDENT, screen_width()),
+        rows=lambda: ((name, value) for name, value in data.items()),
+    )
+    finish(settings, f"alarms-{arguments['deed']}", result)
+
+
+# -- screens
+
+
+def text_of(alarm: dict[str, Any], language: str) -> str:
+    return str((alarm.get("text_zh") if language == "zh" else "") or alarm["text"] or alarm["point"])
+
+
+def _list_screen(shown: list[dict[str, Any]], data: dict[str, Any], language: str, exit_code: int) -> Iterator[str]:
+    hidden = sum(alarm["visibility"] != "shown" for alarm in data["alarms"]) - sum(alarm["visibility"] != "shown" for alarm in shown)
+    if shown:
+        heads = [say(language, f"head.{name}") for name in ("alarm", "level", "for", "device", "place", "what")]
+        rows = [
+            [
+                f"#{alarm['number']}",
+                say_level(language, "level", alarm["level"]),
+                duration(language, alarm["for_s"]),
+                alarm["device"],
+                alarm["place"] or "-",
+                "; ".join([*_marks(alarm, language), text_of(alarm, language)]),
+            ]
+            for alarm in shown
+        ]
+        yield from table(heads, rows, right=frozenset(), flexible=5, width=screen_width())
+    else:
+        others = len(data["alarms"]) - hidden
+        yield say(language, "none.chosen", others) if others else say(language, "none")
+    if hidden:
+        yield from wrap(say(language, "hidden", hidden), _INDENT, screen_width())
+    for out in data["out_of_service"]:
+        yield from wrap(say(language, "out", out["device"], local(out["until_ms"]), out["by"], out["note"]), _INDENT, screen_width())
+    if shown:
+        yield both_ends(say(language, "next", f"edgegw alarms show {shown[0]['number']}"), say_common(language, "exit", exit_code))
+
+
+def _marks(alarm: dict[str, Any], language: str) -> Iterator[str]:
+    if alarm["state"] == "returned":
+        yield say(language, "mark.latched" if alarm["latched"] else "mark.returned")
+    if alarm["acknowledged"]:
+        yield say(language, "mark.acknowledged", alarm["acknowledged_by"])
+    if alarm["visibility"] != "shown":
+        yield say_word(language, "mark", alarm["visibility"])
+
+
+def _show_screen(alarm: dict[str, Any], language: str) -> Iterator[str]:
+    yield f"#{alarm['number']}  {text_of(alarm, language)}"
+    marks = "  ".join(_marks(alarm, language))
+    place = "  ".join(part for part in (alarm["device"], alarm["place"], alarm["point"]) if part)
+    lines = [("level", f"{say_level(language, 'level', alarm['level'])}  {marks}".rstrip()), ("device", place)]
+    if alarm["value"] is not None:
+        value = f"{alarm['value']:g} {alarm['unit'] if alarm['unit'] != '1' else ''}".rstrip()
+        lines.append(("value", value if alarm["limit"] is None else say(language, "show.limit", value, f"{alarm['limit']:g}")))
+    lines += [("began", local(alarm["began_at_ms"])), ("raised", local(alarm["raised_at_ms"]))]
+    seen = say(language, "show.by", local(alarm["acknowledged_at_ms"]), alarm["acknowledged_by"], alarm["note"]).rstrip() if alarm["acknowledged"] else None
+    lines.append(("acknowledged", seen or say(language, "show.not_yet")))
+    if alarm["cleared_at_ms"] is not None:
+        lines.append(("cleared", local(alarm["cleared_at_ms"])))
+    due = "  ".join(say(language, f"show.due.{deadline['what']}", local(deadline["at_ms"])[5:16]) for deadline in alarm["deadlines"])
+    if due:
+        lines.append(("due", f"{due}  {say(language, 'show.overdue')}" if alarm["overdue"] else due))
+    lines.append(("rule", alarm["rule"]))
+    for name, text in lines:
+        yield from wrap(pad(say(language, f"show.{name}"), _LABEL) + text, _LABEL, screen_width())
+    yield say(language, "next", f"edgegw read {alarm['device']} --fresh | edgegw alarms ack {alarm['number']} -m ...")

@@ -1,0 +1,178 @@
+"""`edgegw rules`: what is watched, with which limits and why, and what a rule would have done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgegw.cli.cells import pad, table, wrap
+from edgegw.cli.output import Result, finish, screen_language, screen_width
+from edgegw.cli.settings import Settings, current
+from edgegw.cli.texts import duration
+from edgegw.cli.texts import say_word as say_level
+from edgegw.cli.texts_alarms import say
+from edgegw.cli.times import local
+from edgegw.errors import EXIT_OK, EXIT_UNKNOWN, EXIT_WARNINGS, EdgegwError
+
+if TYPE_CHECKING:
+    from edgegw.config.model import Config, Rule
+
+_LABEL = 10
+_EPISODES_SHOWN = 20
+_DAY_MS = 86_400_000
+_DAYS_MAX = 366
+
+
+@click.group("rules", help="The rules of the alarms: list, show, and try over stored data.")
+def command() -> None:
+    pass
+
+
+@command.command("list", help="Every rule of the configuration and those that every station has.")
+def list_() -> None:
+    settings = current()
+    config = _config(settings)
+    rules = [_plain(rule, config) for rule in _rules(config)]
+    language = screen_language(settings, config.gateway.language)
+    result = Result(
+        rules,
+        gateway=config.gateway.identity,
+        screen=lambda: _list_screen(rules, language),
+        rows=lambda: ((rule["name"], rule["level"], rule["origin"], rule["enabled"], rule["condition_text"]) for rule in rules),
+    )
+    finish(settings, "rules-list", result)
+
+
+@command.command("show", help="One rule: limits, delays, and the reason for its figures.")
+@click.argument("name", metavar="RULE")
+def show(name: str) -> None:
+    settings = current()
+    config = _config(settings)
+    rule = _plain(_find(config, name), config)
+    language = screen_language(settings, config.gateway.language)
+    result = Result(rule, gateway=config.gateway.identity, screen=lambda: _show_screen(rule, language), rows=lambda: ((key, rule[key]) for key in rule))
+    finish(settings, "rules-show", result)
+
+
+@command.command("test", help="What the rule would have done over the data that is stored. Exit 10 where it would have raised an alarm.")
+@click.argument("name", metavar="RULE")
+@click.option("--days", type=click.FloatRange(0.001, _DAYS_MAX), default=7.0, show_default=True, metavar="N", help="So long back.")
+def test(name: str, days: float) -> None:
+    settings = current()
+    config = _config(settings)
+    rule = _find(config, name)
+    from pathlib import Path
+
+    from edgegw.buffer.database import FILE_NAME
+    from edgegw.buffer.history import Reader
+    from edgegw.rule_trial import try_rule
+
+    with Reader(Path(config.paths.state_dir) / FILE_NAME) as reader:
+        trial = try_rule(reader, config, rule, round(time.time() * 1000 - days * _DAY_MS))
+    data = {"rule": name, "days": days, **trial._asdict()}
+    language = screen_language(settings, config.gateway.language)
+    result = Result(
+        data,
+        gateway=config.gateway.identity,
+        exit_code=EXIT_WARNINGS if trial.raised else EXIT_OK,
+        screen=lambda: _trial_screen(data, language),
+        rows=lambda: ((found["from_ms"], found["to_ms"], found["device"], found["value"], found["text"]) for found in trial.episodes),
+    )
+    finish(settings, "rules-test", result)
+
+
+def _config(settings: Settings) -> Config:
+    """Rules stand in the file: no service is needed. Raises EdgegwError."""
+    from pathlib import Path
+
+    from edgegw.cli.direct import load_config
+
+    return load_config(Path(settings.config))
+
+
+def _rules(config: Config) -> list[Rule]:
+    from edgegw.rules.shipped import with_shipped
+
+    return with_shipped(config.rule, shipped=config.alarms.shipped_rules)
+
+
+def _find(config: Config, name: str) -> Rule:
+    found = next((rule for rule in _rules(config) if rule.name == name), None)
+    if found is None:
+        from edgegw.config.finding import did_you_mean
+
+        raise EdgegwError("E-RULE", f'no rule "{name}"{did_you_mean(name, [rule.name for rule in _rules(config)])}', "edgegw rules list", EXIT_UNKNOWN)
+    return found
+
+
+def _plain(rule: Rule, config: Config) -> dict[str, Any]:
+    import msgspec
+
+    own = rule in config.rule
+    return {**msgspec.to_builtins(rule), "origin": "configuration" if own else "shipped", "condition_text": _condition(rule)}
+
+
+def _condition(rule: Rule) -> str:
+    """`temperature > 45, back below 40, for 60 s`"""
+    sign = {"high": ">", "low": "<", "equals": "=", "not_equals": "!="}.get(rule.condition)
+    what = f"{rule.point} {sign} {rule.limit:g}" if sign else f"{rule.point} {rule.condition} {rule.word or f'{rule.limit:g}'}"
+    parts = [f"{rule.role}: {what}" if rule.role else what]
+    if rule.deadband:
+        parts.append(f"-/+ {rule.deadband:g}")
+    if rule.on_delay_s:
+        parts.append(f"{rule.on_delay_s:g} s")
+    parts += [f"& {term.device_class or term.device} {term.point} {term.word or f'{term.condition} {term.limit:g}'}".replace("  ", " ") for term in rule.when]
+    return ", ".join(parts)
+
+
+# -- screens
+
+
+def _list_screen(rules: list[dict[str, Any]], language: str) -> list[str]:
+    heads = [say(language, f"head.{name}") for name in ("rule", "level", "for_whom", "condition")]
+    rows = [
+        [
+            rule["name"] if rule["enabled"] else f"({rule['name']})",
+            say_level(language, "level", rule["level"]),
+            ",".join(rule["devices"]) or rule["device_class"] or rule["role"] or "-",
+            rule["condition_text"],
+        ]
+        for rule in rules
+    ]
+    return table(heads, rows, right=frozenset(), flexible=3, width=screen_width())
+
+
+def _show_screen(rule: dict[str, Any], language: str) -> Iterator[str]:
+    yield f"{rule['name']}  {say_level(language, 'level', rule['level'])}  {say(language, 'origin.' + rule['origin'])}"
+    text = (rule["text_zh"] if language == "zh" else "") or rule["text"]
+    lines = [
+        ("condition", rule["condition_text"]),
+        ("whom", ", ".join(rule["devices"]) or rule["device_class"] or "-"),
+        ("episode", rule["episode"]),
+        ("what", text),
+        ("basis", rule.get("basis", "")),
+    ]
+    for name, value in lines:
+        if value:
+            yield from wrap(pad(say(language, f"rule.{name}"), _LABEL) + value, _LABEL, screen_width())
+    yield say(language, "next", f"edgegw rules test {rule['name']} --days 7")
+
+
+def _trial_screen(data: dict[str, Any], language: str) -> Iterator[str]:
+    yield from wrap(say(language, "trial.count", data["rule"], data["raised"], f"{data['readings']:,}", f"{data['days']:g}"), 4, screen_width())
+    if data["episodes"]:
+        heads = [say(language, f"head.{name}") for name in ("time", "for", "device", "what")]
+        shown = data["episodes"][-_EPISODES_SHOWN:]
+        rows = [
+            [
+                local(found["from_ms"]),
+                "-" if found["to_ms"] is None else duration(language, (found["to_ms"] - found["from_ms"]) / 1000),
+                str(found["device"]),
+                found["text"],
+            ]
+            for found in shown
+        ]
+        yield from table(heads, rows, right=frozenset(), flexible=3, width=screen_width())

@@ -1,0 +1,130 @@
+"""One alarm from raise to close, as it is stored, and the words that it is made of.
+
+    condition     raised ──► cleared, or ──► returned (latched: waits for `reset`; `again` when the condition comes back)
+    acknowledged  no ──► yes, by whom and when; before or after the end
+    visibility    shown, suppressed (below another alarm), shelved (for a time), out_of_service (its device)
+
+The axes do not know each other: what nobody sees is judged and written down all the same. An episode is closed when its condition has
+ended and nobody is waited for; a level that wants no acknowledgement waits for nobody.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from edgegw.model import Alarm, ClockTrust
+
+EPISODE_PREFIX = "rules/alarm/"
+
+
+class Visibility(StrEnum):
+    """Why an open alarm is told, or is not."""
+
+    SHOWN = "shown"
+    SUPPRESSED = "suppressed"
+    SHELVED = "shelved"
+    OUT_OF_SERVICE = "out_of_service"
+
+
+class Moment(NamedTuple):
+    """One instant on both clocks, with the trust of its wall label."""
+
+    mono_ms: int
+    wall_ms: int
+    clock: ClockTrust
+
+    def at(self, mono_ms: int) -> Moment:
+        """The same labels for another monotonic time."""
+        return Moment(mono_ms, self.wall_ms + mono_ms - self.mono_ms, self.clock)
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What an episode is about, fixed at its raise and at a change of its level."""
+
+    rule: str
+    level: str
+    device: str | None
+    """None when the alarm is a bus's or the gateway's own."""
+    bus: str | None = None
+    """Set when the alarm is a bus's."""
+    point: str = ""
+    unit: str = ""
+    value: float | None = None
+    """The value that raised it, in `unit`."""
+    limit: float | None = None
+    text: str = ""
+    text_zh: str = ""
+    latched: bool = False
+    """Stays until it is reset, whatever its condition does."""
+    safety: bool = False
+    """Fire, smoke, water, intrusion: never hidden below another alarm, shelved for an hour at most."""
+    episode: str = ""
+    """Key of an episode that several rules share."""
+
+    @property
+    def subject(self) -> str:
+        """What people call the thing that has the alarm."""
+        return self.device or self.bus or "gateway"
+
+    @property
+    def key(self) -> str:
+        return self.episode or episode_key(self.rule, self.subject, self.point)
+
+
+class Episode(msgspec.Struct, frozen=True):
+    """One alarm that is open, as it is stored. Wall times in ms."""
+
+    alarm_id: str
+    number: int
+    facts: Facts
+    began_at_ms: int
+    began_clock: ClockTrust
+    raised_at_ms: int
+    suppressed_by: str | None = None
+    """Id of the alarm it is hidden below."""
+    acknowledged: bool = False
+    acknowledged_at_ms: int | None = None
+    acknowledged_by: str = ""
+    note: str = ""
+    """Of who acknowledged it."""
+    cleared_at_ms: int | None = None
+    """Its condition has ended; it waits for an acknowledgement or a reset."""
+
+    @property
+    def state(self) -> str:
+        """`active`, or `returned` while it waits for a person."""
+        return "active" if self.cleared_at_ms is None else "returned"
+
+    def alarm(self, language: str, visibility: Visibility = Visibility.SHOWN) -> Alarm:
+        """As people see it."""
+        facts = self.facts
+        return Alarm(
+            alarm_id=self.alarm_id,
+            number=self.number,
+            rule=facts.rule,
+            level=facts.level,
+            device=facts.subject,
+            point=facts.point,
+            state=self.state,
+            began_at_ms=self.began_at_ms,
+            raised_at_ms=self.raised_at_ms,
+            cleared_at_ms=self.cleared_at_ms,
+            value=facts.value,
+            limit=facts.limit,
+            unit=facts.unit,
+            text=facts.text_zh if language == "zh" and facts.text_zh else facts.text,
+            acknowledged=self.acknowledged,
+            acknowledged_at_ms=self.acknowledged_at_ms,
+            acknowledged_by=self.acknowledged_by,
+            note=self.note,
+            visibility=visibility.value,
+            latched=facts.latched,
+            root=self.suppressed_by,
+        )
+
+
+def episode_key(rule: str, subject: str, point: str) -> str:
+    return f"{EPISODE_PREFIX}{rule}/{subject}/{point}"

@@ -1,0 +1,109 @@
+"""From the edges of single rules to episodes: rules of one `episode` share one alarm of a device, and the most severe that holds speaks for it.
+
+battery falling (minor)  ┌───────────────────────────┐
+battery low (critical)            ┌────────┐
+alarm                    raised   level    level      cleared
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from edgegw.rules.binding import Watch
+from edgegw.rules.conditions import Edge
+from edgegw.rules.episode import Episode, Facts, Moment
+from edgegw.rules.journal import Journal
+from edgegw.rules.text import in_unit, rule_text
+
+_SEVERITY = {"critical": 1, "major": 2, "minor": 3, "notice": 4}
+
+
+class Sharing:
+    """Over the episodes of a journal."""
+
+    def __init__(self, journal: Journal, watches: Sequence[Watch]) -> None:
+        self._journal = journal
+        self._active: dict[str, list[Watch]] = {}
+        """Of episodes that several may share: who holds, by key."""
+        self.touched: dict[str, tuple[Watch, Moment]] = {}
+        """Keys of those that wait for `settle`."""
+        for watch in watches:
+            if watch.rule.episode:
+                episode = journal.open.get(watch.key)
+                held = self._active.setdefault(watch.key, [])
+                if episode is not None and self.decides(watch, episode):
+                    held.append(watch)
+
+    @staticmethod
+    def decides(watch: Watch, episode: Episode) -> bool:
+        """Whether the stored episode speaks with this rule's words; the others of it have not been seen since the start."""
+        return not watch.rule.episode or episode.facts.rule == watch.rule.name
+
+    def take(self, watch: Watch, edge: Edge | None, at: Moment) -> None:
+        """One rule's edge. Of an episode that several share the alarm follows with `settle`, when all of a reading have been heard."""
+        if edge is None:
+            return
+        held = self._active.get(watch.key)
+        if held is not None:
+            if edge is Edge.RAISED:
+                held.append(watch)
+            else:
+                held.remove(watch)
+            self.touched[watch.key] = (watch, at)
+        elif edge is Edge.RAISED:
+            self._journal.raise_(facts_of(watch), watch.began or at, at)
+        else:
+            self._journal.clear(watch.key, at, _value(watch))
+
+    def settle(self) -> None:
+        """Raises, ends or changes the level of the episodes whose rules had an edge."""
+        touched, self.touched = self.touched, {}
+        for key, (watch, at) in touched.items():
+            held = self._active[key]
+            episode = self._journal.open.get(key)
+            is_open = episode is not None and episode.cleared_at_ms is None
+            if held and not is_open:
+                first = _severest(held)
+                self._journal.raise_(facts_of(first), first.began or at, at)
+            elif held and episode is not None:
+                self._speak(_severest(held), held, episode, at)
+            elif is_open:
+                self._journal.clear(key, at, _value(watch))
+
+    def _speak(self, severest: Watch, held: Sequence[Watch], episode: Episode, at: Moment) -> None:
+        """Who of one level speaks is no news; the words are those of a rule that holds."""
+        if severest.rule.level != episode.facts.level:
+            self._journal.change_level(episode.facts.key, facts_of(severest), at)
+        elif episode.facts.rule not in {watch.rule.name for watch in held}:
+            self._journal.replace(msgspec.structs.replace(episode, facts=facts_of(severest)))
+
+
+def _value(watch: Watch) -> float | None:
+    return None if watch.value is None else in_unit(watch.value, watch.point.decimals)
+
+
+def _severest(held: Sequence[Watch]) -> Watch:
+    """The first of those of one level."""
+    return min(held, key=lambda watch: _SEVERITY[watch.rule.level])
+
+
+def facts_of(watch: Watch) -> Facts:
+    """What the alarm says, as of now."""
+    rule, point, value = watch.rule, watch.point, watch.value
+    text, text_zh = rule_text(rule, point, value)
+    return Facts(
+        rule=rule.name,
+        level=rule.level,
+        device=watch.device,
+        point=point.name,
+        unit=point.unit,
+        value=None if value is None else in_unit(value, point.decimals),
+        limit=rule.limit,
+        text=text,
+        text_zh=text_zh,
+        latched=rule.latched,
+        safety=rule.safety,
+        episode=watch.key if rule.episode else "",
+    )

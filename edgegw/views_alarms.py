@@ -1,0 +1,118 @@
+"""What the control socket answers about alarms, and what people may do with them (forms: docs/cli.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import pwd
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgegw.buffer.database import FILE_NAME
+from edgegw.buffer.happened import Happened, events_of
+from edgegw.buffer.history import Reader
+from edgegw.clock import Clock
+from edgegw.config.model import Config
+from edgegw.errors import EXIT_UNKNOWN, EXIT_USAGE, EdgegwError
+from edgegw.model import Alarm
+from edgegw.rules.engine import Changes, Engine, Moment, Word
+from edgegw.rules.levels import deadlines, overdue
+
+# Of a person's reason; it goes into an event.
+NOTE_MAX = 200
+HISTORY_MAX = 5_000
+
+
+class AlarmViews:
+    """`accept` stores what a deed changed, before its answer goes out."""
+
+    def __init__(self, config: Config, clock: Clock, engine: Engine, accept: Callable[[Changes], None]) -> None:
+        self._config = config
+        self._clock = clock
+        self._engine = engine
+        self._accept = accept
+        self._places = {device.code: device.location or device.name for device in config.device}
+
+    def handlers(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[object]]]:
+        return {"alarms": self.alarms, "alarm-do": self.act, "alarm-history": self.history}
+
+    async def alarms(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        both = zip(self._engine.all_alarms("en"), self._engine.all_alarms("zh"), strict=True)
+        out = self._engine.desk.out_of_service()
+        return {
+            "alarms": [self._plain(alarm, chinese.text) for alarm, chinese in both],
+            "out_of_service": [{"device": device, "until_ms": shelf.until_ms, "by": shelf.word.by, "note": shelf.word.note} for device, shelf in out.items()],
+        }
+
+    def _plain(self, alarm: Alarm, text_zh: str) -> dict[str, Any]:
+        now_ms = self._clock.wall_ms()
+        end_ms = now_ms if alarm.cleared_at_ms is None else alarm.cleared_at_ms
+        due = deadlines(alarm.level, alarm.raised_at_ms)
+        return {
+            **msgspec.structs.asdict(alarm),
+            "text_zh": text_zh,
+            "place": self._places.get(alarm.device, ""),
+            "for_s": round(max(0, end_ms - alarm.began_at_ms) / 1000, 1),
+            "deadlines": [{"what": deadline.what, "at_ms": deadline.at_ms} for deadline in due],
+            "overdue": overdue(due, now_ms, acknowledged=alarm.acknowledged, ended=alarm.cleared_at_ms is not None),
+        }
+
+    async def act(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """`deed`: ack, reset, recheck, shelve (`for_s`, 0 ends it), each with `number`; out-of-service with `device` and `for_s`. `note` says why."""
+        word = Word(_who(arguments), str(arguments.get("note", ""))[:NOTE_MAX])
+        for_s, number = arguments.get("for_s", 0), arguments.get("number", 0)
+        if type(number) is not int or type(for_s) not in (int, float) or not 0 <= for_s < 1e9:
+            raise EdgegwError("E-CONTROL-ARGS", "number must be a whole number, for_s a time", "", EXIT_USAGE)
+        mono_ms = self._clock.mono_ms()
+        at = Moment(mono_ms, self._clock.wall_ms(mono_ms), self._clock.trust)
+        result = self._do(str(arguments.get("deed", "")), arguments, round(for_s * 1000), word, at)
+        return {"by": word.by, **result}
+
+    def _do(self, deed: str, arguments: dict[str, Any], for_ms: int, word: Word, at: Moment) -> dict[str, Any]:
+        desk, number = self._engine.desk, int(arguments.get("number", 0))
+        result: dict[str, Any] = {"number": number}
+        match deed:
+            case "ack":
+                desk.acknowledge(number, word, at)
+            case "reset":
+                desk.reset(number, word, at)
+            case "shelve":
+                result["until_ms"] = desk.shelve(number, for_ms, word, at).until_ms
+            case "recheck":
+                self._accept(self._engine.recheck(number, at))
+                result["ended"] = number not in {alarm.number for alarm in self._engine.open_alarms(hidden=True) if alarm.cleared_at_ms is None}
+            case "out-of-service":
+                device = str(arguments.get("device", ""))
+                if device not in self._places:
+                    raise EdgegwError("E-DEVICE", f'no device "{device}"', f"one of {', '.join(list(self._places)[:12])}", EXIT_UNKNOWN)
+                result = {"device": device, "until_ms": desk.service(device, for_ms, word, at).until_ms}
+            case _:
+                raise EdgegwError("E-CONTROL-ARGS", f'unknown deed "{deed}"', "", EXIT_USAGE)
+        self._accept(self._engine.changed())
+        return result
+
+    async def history(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Alarm events that are stored, of `device` (empty: all), since `since_s` ago, oldest first."""
+        since_ms = self._clock.wall_ms() - round(1000 * float(arguments.get("since_s", 86_400)))
+        device = str(arguments.get("device", ""))
+        path = Path(self._config.paths.state_dir) / FILE_NAME
+
+        def look() -> list[Happened]:
+            with Reader(path) as reader:
+                return events_of(reader, "alarm", since_ms, device, HISTORY_MAX)
+
+        found = await asyncio.to_thread(look)
+        return {"events": [{"at_ms": one.at_ms, "device": one.device, **one.body} for one in found], "whole": len(found) < HISTORY_MAX}
+
+
+def _who(arguments: dict[str, Any]) -> str:
+    """The user at the other end, as the kernel says; behind sudo as whom that was called."""
+    uid = int(arguments.get("peer_uid", -1))
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        name = f"uid {uid}"
+    user = str(arguments.get("user", ""))[:32]
+    return f"{user} ({name})" if user and uid == 0 and user != name else name
