@@ -24,6 +24,7 @@ cert_file = "{directory}/pki/gateway.crt"
 cert_key_file = "{directory}/pki/gateway.key"
 backlog_batches_per_s = 0
 backlog_start_s_max = 0
+receipt_timeout_s = 10
 points = ["energy.*"]
 """
 

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from edgegw.block import decode_block
-from edgegw.buffer.rows import decode_event
+from edgegw.block import BlockError, decode_block
+from edgegw.buffer.rows import RowError, decode_event
 from edgegw.errors import EdgegwError
 from edgegw.intervals import IntervalSet
 from edgegw.model import Stream
@@ -48,7 +48,7 @@ class Verdict(msgspec.Struct):
     doubled: int = 0
     """Identities with two contents."""
     unopenable: int = 0
-    """States that were refused or set aside as damaged."""
+    """States that were refused, set aside as damaged, or opened with a block or an event that cannot be read."""
     forgotten: int = 0
     """What is there and was never confirmed, but is not handed out any more."""
     checked: int = 0
@@ -179,7 +179,11 @@ def _judge_one(state: State, promise: Promise, facts: Known, directory: Path, ve
         if rig.buffer.set_aside:
             _note(verdict, "unopenable", state, "set aside as damaged")
             return
-        found = _contents(rig)
+        try:
+            found = _contents(rig)
+        except (BlockError, RowError, sqlite3.DatabaseError) as damage:
+            _note(verdict, "unopenable", state, f"opened, but not readable: {damage}")
+            return
         _compare(found, promise, facts, state, verdict)
         if verdict.states % _HANDED_OUT_EACH == 0:
             for identity in found.keys() - _handed_out(rig):
