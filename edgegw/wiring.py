@@ -14,6 +14,7 @@ from edgegw.drivers.catalogue import load_profile
 from edgegw.drivers.register_width import widths_of
 from edgegw.model import Event, Reading, Source
 from edgegw.rules.engine import NO_CHANGES, Changes, Engine
+from edgegw.rules.told import Told
 from edgegw.truth.judge import KEY_PREFIX, NOTHING, Judge, Moment, Verdict, doubted
 from edgegw.truth.meters import Width, Widths
 from edgegw.truth.sums import Computer, make_computers
@@ -31,6 +32,7 @@ class Taken(NamedTuple):
     readings: tuple[Reading, ...] = ()
     events: tuple[Event, ...] = ()
     states: Mapping[str, bytes | None] = {}
+    told: tuple[Told, ...] = ()
 
 
 class Guard(Protocol):
@@ -83,7 +85,7 @@ class Judging:
         """Called for every reading of every bus."""
         if reading.source.source_id not in self.judge.concerned:
             changes = self._guard("rules", partial(self._engine.evaluate, reading)) or NO_CHANGES
-            return Taken((reading,), changes.events, changes.states)
+            return Taken((reading,), changes.events, changes.states, changes.told)
         verdict = self._guard("truth", partial(self.judge.judge, reading)) or Verdict((doubted(reading),))
         if verdict.ask_again:
             self._in_doubt.add(reading.source.source_id)
@@ -140,4 +142,4 @@ def _now(clock: Clock) -> Moment:
 def _with(taken: Taken, changes: Changes) -> Taken:
     if not changes:
         return taken
-    return Taken(taken.readings, (*taken.events, *changes.events), {**taken.states, **changes.states})
+    return Taken(taken.readings, (*taken.events, *changes.events), {**taken.states, **changes.states}, (*taken.told, *changes.told))

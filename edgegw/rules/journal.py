@@ -17,6 +17,7 @@ import msgspec
 from edgegw.model import Event
 from edgegw.rules.conditions import Edge
 from edgegw.rules.episode import EPISODE_PREFIX, Episode, Facts, Moment
+from edgegw.rules.told import Told
 
 if TYPE_CHECKING:
     from edgegw.rules.roots import Roots
@@ -37,9 +38,11 @@ class Changes(msgspec.Struct, frozen=True):
     events: tuple[Event, ...] = ()
     states: Mapping[str, bytes | None] = MappingProxyType({})
     """Key to the bytes to keep under it; None deletes."""
+    told: tuple[Told, ...] = ()
+    """What people are to hear of it."""
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.states)
+        return bool(self.events or self.states or self.told)
 
 
 NO_CHANGES = Changes()
