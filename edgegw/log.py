@@ -10,6 +10,7 @@ into a text (passwords in URLs, `password=...`, private keys) are struck out.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -155,6 +156,10 @@ class RateLimit:
         return [_summary(run.last, run.dropped) for run in runs if run.last is not None]
 
 
+# A pipe without a reader, a terminal that was hung up. A full disk may come back.
+_READER_GONE = frozenset({errno.EPIPE, errno.EIO})
+
+
 class Handler(logging.StreamHandler[TextIO]):
     """Writes what the rate limit admits, and the counts of what it did not."""
 
@@ -171,9 +176,25 @@ class Handler(logging.StreamHandler[TextIO]):
         for summary in self._limit.summaries(everything=everything):
             super().emit(summary)
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """A reader that has gone for good gets nothing more: what is left in the stream's buffer would turn the end of the process into a failure (exit 120)."""
+        fault = sys.exc_info()[1]
+        if isinstance(fault, OSError) and fault.errno in _READER_GONE:
+            _send_to_nowhere(self.stream)
+        super().handleError(record)
+
     def close(self) -> None:
         self.write_summaries(everything=True)
         super().close()
+
+
+def _send_to_nowhere(stream: TextIO) -> None:
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except (OSError, io.UnsupportedOperation, ValueError):
+        return  # no descriptor, no buffer of its own
 
 
 def write_summaries() -> None:

@@ -54,24 +54,26 @@ def uplinks(rig: Rig) -> dict[str, dict]:
 
 
 def asks_for_what_it_lost(rig: Rig) -> None:
-    """The receiver's database is put back by 40 sequences of energy; the cloud asks for the hole, signed, and gets it."""
+    """The receiver's database is put back by half of its sequences of energy; the cloud asks for the hole, signed, and gets it."""
     rig.stop("receiver")
     with closing(sqlite3.connect(rig.sink)) as sink, sink:
         epoch, last = sink.execute("SELECT epoch, max(last) FROM settled WHERE stream = 2 GROUP BY epoch").fetchone()
-        lost = (epoch, last - 60, last - 21)
-        held = f"SELECT count(*) FROM readings WHERE epoch = '{epoch}' AND stream = 2 AND seq BETWEEN {last - 60} AND {last - 21}"
+        assert last >= 8
+        first, end = last // 4, last - last // 4
+        lost = (epoch, first, end)
+        held = f"SELECT count(*) FROM readings WHERE epoch = '{epoch}' AND stream = 2 AND seq BETWEEN {first} AND {end}"
         before = sink.execute(held).fetchone()
         sink.execute("DELETE FROM readings WHERE epoch = ? AND stream = 2 AND seq BETWEEN ? AND ?", lost)
         sink.execute("DELETE FROM settled WHERE stream = 2")
-        for first, end in ((1, last - 61), (last - 20, last)):
-            sink.execute("INSERT INTO settled VALUES(?, ?, 2, ?, ?)", (IDENTITY, epoch, first, end))
+        for settled in ((1, first - 1), (end + 1, last)):
+            sink.execute("INSERT INTO settled VALUES(?, ?, 2, ?, ?)", (IDENTITY, epoch, *settled))
         assert ((0,), True) == (sink.execute(held).fetchone(), before > (0,))
     rig.start_receiver()
     pki = rig.directory / "pki"
     files = ("--ca", str(pki / "ca.crt"), "--cert", str(pki / "receiver.crt"), "--cert-key", str(pki / "receiver.key"))
     common = ("cloud", "resend", "--broker", f"mqtts://localhost:{rig.broker_port}", "--keys", str(rig.directory / "cloud"), *files)
     said = rig.command(*common, "--gateway", IDENTITY, "--sink", f"sqlite:{rig.sink}")
-    assert f"{epoch}:2:{last - 60}-{last - 21}" == said.splitlines()[0]
+    assert f"{epoch}:2:{first}-{end}" == said.splitlines()[0]
     wait_for("what was lost", lambda: ask(rig, held)[0] == before, 60)
     wait_for("the record of the order", lambda: len(ask(rig, "SELECT 1 FROM events WHERE kind = 'command'")) == 2, 30)
     assert f"sqlite:{rig.sink} lacks nothing" in rig.command(*common, "--gateway", IDENTITY, "--sink", f"sqlite:{rig.sink}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 
@@ -227,7 +228,9 @@ def test_closed_terminal_harms_nothing():
         "import sys, logging; from edgegw import log\n"
         "sys.stdin.readline(); log.configure('info'); logging.getLogger('edgegw.app').info('into the void'); print('alive', flush=True)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes, text=True, env=buffered) as process:
         process.stderr.close()
         process.stderr = None
         assert ("alive\n", None) == process.communicate("go\n", timeout=30)
