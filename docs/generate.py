@@ -9,7 +9,8 @@ tests/test_docs.py               fails when one of them is not what this writes
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from math import isnan
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from edgegw.cli.main import BLOCKS, make_group  # noqa: E402
 from edgegw.config.model import Config  # noqa: E402
 from edgegw.config.walk import PATTERN_WORDS, bare  # noqa: E402
 from edgegw.errors import lookup, message_ids  # noqa: E402
+from edgegw.rules.figures import beside_text, clear_text, set_text  # noqa: E402
+from edgegw.rules.shipped import shipped_rules  # noqa: E402
 from edgegw.sim.gateway_config import bus_and_device_tables, fixed_ports  # noqa: E402
 from edgegw.sim.station import load_station  # noqa: E402
 
@@ -93,7 +96,7 @@ def _words(kind: inspect.Type) -> str:
         case inspect.DictType(value_type=value) if isinstance(bare(value), inspect.StructType):
             words = "table by number, see below"
         case inspect.DictType(value_type=value):
-            words = f"table: group = {_words(bare(value))}"
+            words = f"table: name = {_words(bare(value))}"
         case _:
             raise AssertionError(kind)
     return words
@@ -205,7 +208,53 @@ def example_config() -> str:
     return _EXAMPLE_HEAD + bus_and_device_tables(station, fixed_ports(station), None)
 
 
+_SHIPPED_HEAD = """\
+# The rules that every station has
+
+What is watched without a line in the configuration, by device class, by the role of a point (`input`, `roles` of the device), or at the meter of `[supply]`
+(with `of`, percent of that value). A `[[rule]]` of the same name takes the place of one. How a rule decides: [alarms.md](alarms.md).
+Rules of one `shares` are one alarm of a device: the most severe that holds speaks. Made by `docs/generate.py` from `edgegw/rules/station.toml`.
+
+| rule | judges | set | back at | delays s | level | and | shares | basis |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+_ELSEWHERE_HEAD = """
+## Judged elsewhere
+
+Alarms that need more than a limit on a point, and what is an event and calls nobody. From `edgegw/rules/elsewhere.toml`.
+
+| what | kind | level | when | more |
+|---|---|---|---|---|
+"""
+
+
+def shipped_rules_page() -> str:
+    rows = [
+        (
+            f"`{rule.name}`",
+            rule.role or rule.device_class or (f"supply ({rule.of})" if rule.of else "any"),
+            set_text(rule),
+            clear_text(rule) or "set",
+            f"{rule.on_delay_s:g} / {rule.off_delay_s:g}",
+            rule.level + (", latched" if rule.latched else ""),
+            beside_text(rule),
+            rule.episode,
+            rule.basis,
+        )
+        for rule in shipped_rules()
+    ]
+    elsewhere = tomllib.loads((DOCS.parent / "edgegw" / "rules" / "elsewhere.toml").read_text(encoding="utf-8"))["row"]
+    others = [tuple(row[key] for key in ("subject", "kind", "level", "figures", "where")) for row in elsewhere]
+    return _SHIPPED_HEAD + _table(rows) + _ELSEWHERE_HEAD + _table(others)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    return "".join("| " + " | ".join(field.replace("|", "\\|") for field in row) + " |\n" for row in rows)
+
+
 PAGES = {
+    "shipped-rules.md": shipped_rules_page,
     "points.md": points_page,
     "config.md": config_page,
     "cli.md": cli_page,

@@ -19,10 +19,12 @@ from pathlib import Path
 import uvloop
 
 from edgegw import __version__, log
+from edgegw.alarming import Alarming, make_engine
 from edgegw.buffer.store import Buffer
 from edgegw.bus.holes import KEY_PREFIX
 from edgegw.bus.schedule import grid_shifts
 from edgegw.bus.task import BusTask, Extras
+from edgegw.channel_parts import writable_of
 from edgegw.charging import Charging
 from edgegw.clock import Clock, read_clock_trust
 from edgegw.config.check import read
@@ -38,16 +40,16 @@ from edgegw.live import Live
 from edgegw.memory import hold_little
 from edgegw.model import ClockTrust, Event, Reading
 from edgegw.own_watch import OwnWatch
-from edgegw.rules.engine import NO_CHANGES, Changes, Engine
-from edgegw.rules.shipped import with_shipped
+from edgegw.rules.engine import Changes
 from edgegw.supervise import Notifier, Supervisor
+from edgegw.telling import make_telling
 from edgegw.uplink.keys import UplinkKeys, load_uplink_keys
 from edgegw.uplink.sender import Sender
 from edgegw.views import Parts, Views
-from edgegw.views_alarms import AlarmViews
 from edgegw.views_buffer import BufferViews
 from edgegw.views_bus import BusViews
 from edgegw.views_cloud import CloudViews
+from edgegw.views_telling import TellingViews
 from edgegw.window import Window
 from edgegw.wiring import TRUTH_PREFIX, Judging, Taken, computers_of, make_judge
 
@@ -67,8 +69,8 @@ STORE_FAILING = "store failing"
 STORE_CHECKPOINT_MS = 5_000
 
 
-def run(config_path: Path, json_log: bool = False, verbose: int = 0) -> int:  # noqa: FBT001, FBT002 - the command line's words
-    """The daemon until a signal. Returns the exit code; what a person must mend is one line each on the log."""
+def run(config_path: Path, json_log: bool = False, verbose: int = 0, clock: Clock | None = None) -> int:  # noqa: FBT001, FBT002 - the command line's words
+    """The daemon until a signal; `clock` only in simulated time. Returns the exit code; what a person must mend is one line each on the log."""
     hold_little()
     loaded = read(config_path, running=True)
     for finding in loaded.findings:
@@ -79,7 +81,7 @@ def run(config_path: Path, json_log: bool = False, verbose: int = 0) -> int:  # 
     del loaded
     log.configure("debug" if verbose else config.log.level, json_lines=json_log)
     keys = {uplink.name: load_uplink_keys(uplink, config.paths.state_dir) for uplink in config.uplink}
-    daemon = Daemon(config, keys)
+    daemon = Daemon(config, keys, clock)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(daemon.live())
@@ -107,9 +109,9 @@ def plan_buses(config: Config) -> dict[str, list[DevicePlan]]:
 class Daemon:
     """All parts of one gateway. Opening the store may refuse (EdgegwError); after that no fault of the world ends `live`."""
 
-    def __init__(self, config: Config, keys: Mapping[str, UplinkKeys]) -> None:
+    def __init__(self, config: Config, keys: Mapping[str, UplinkKeys], clock: Clock | None = None) -> None:
         self._config = config
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.clock.trust = read_clock_trust()
         plans = plan_buses(config)
         polled = [planned.source for bus in plans.values() for plan in bus for planned in plan.sources]
@@ -121,8 +123,7 @@ class Daemon:
         filters = {uplink.name: uplink.points for uplink in config.uplink}
         self.buffer = Buffer.open(state_dir, self.clock, config.store, [*sources, *self._own.sources], list(filters), self._synced, filters, may_wait=True)
         self._own.begin(self.buffer)
-        rules = with_shipped(config.rule, shipped=config.alarms.shipped_rules)
-        self.engine = Engine(rules, config.device, [*sources, self._own.points.gateway], self.buffer.epoch, self.buffer.states("rules/"))
+        self.engine = make_engine(config, [*sources, *self._own.sources], self.buffer)
         self._judging = Judging(make_judge(config, polled, computers, self.buffer.states(TRUTH_PREFIX)), self.engine)
         self.latest = Live([*sources, self._own.points.gateway])
         self._plans = plans
@@ -139,6 +140,7 @@ class Daemon:
         self._supervisor = Supervisor(self.clock, Notifier.from_environment())
         self._supervisor.handle_signals()
         self._buses = self._bus_tasks()
+        self._telling = make_telling(self._config, [*self._sources, *self._own.sources], self.clock, self.buffer, self.engine, self._buses, self._supervisor)
         self._take(self._judging.begin(self._buses, self._plans, self._supervisor.guard, self.clock))
         self._senders = [
             Sender(uplink, self._config.gateway, self._keys[uplink.name], self.buffer, self.clock, self.buffer.seal_soon, self._journal)
@@ -150,12 +152,15 @@ class Daemon:
         views = Views(Parts(self._config, self.clock, self.buffer, self.engine, self.latest, self._buses, self._senders, self._judging.judge.note, unproven))
         handlers = {**views.handlers(), **BusViews(self._config, self.clock, self._buses, self._plans).begin().handlers()}
         handlers |= {**BufferViews(self._config, self.clock, self.buffer).handlers(), **self._window.handlers()}
-        handlers |= {**AlarmViews(self._config, self.clock, self.engine, self._accept).handlers(), **CloudViews(self._senders).handlers()}
+        alarming = Alarming(self._config, self.engine, self.clock, self.buffer, self._accept)
+        handlers |= {**alarming.handlers(handlers), **CloudViews(self._senders).handlers(), **TellingViews(self._config, self.clock, self._telling).handlers()}
         server = ControlServer(Path(self._config.paths.control_socket), handlers, gateway=self._config.gateway.identity, language=self._config.gateway.language)
         self._tell_start()
+        alarming.begin(self._senders)
         await server.start()
         try:
             self._start_parts()
+            self._supervisor.start("alarm reports", alarming.reports.run)
             self._supervisor.notifier.ready(f"polling {len(self._config.device)} devices on {len(self._buses)} buses")
             _log.info("edgegw %s polls %d devices on %d buses", __version__, len(self._config.device), len(self._buses))
             await self._supervisor.stop_requested.wait()
@@ -168,8 +173,9 @@ class Daemon:
     def _bus_tasks(self) -> list[BusTask]:
         remembered = self.buffer.states(KEY_PREFIX)
         shifts = grid_shifts([(bus.kind == "serial", _shortest_period_ms(self._plans[bus.name])) for bus in self._config.bus])
+        writable = writable_of(self._config)
         return [
-            BusTask(bus, self._plans[bus.name], self.clock, self._read, Extras(shift_ms, remembered, self._remember, self._introduced))
+            BusTask(bus, self._plans[bus.name], self.clock, self._read, Extras(shift_ms, remembered, self._remember, self._introduced, writable[bus.name]))
             for bus, shift_ms in zip(self._config.bus, shifts, strict=True)
         ]
 
@@ -221,6 +227,7 @@ class Daemon:
         supervisor.start("rules", self._tick_rules)
         supervisor.start("own points", partial(self._own.run, self.buffer, self.engine, self._buses, self._senders, self._keep, self._accept))
         supervisor.start("watchdog", supervisor.beat)
+        self._telling.start()
         for sender in self._senders:
             supervisor.start(f"uplink {sender.status().name}", partial(self._send, sender))
         self._window.look()
@@ -228,8 +235,9 @@ class Daemon:
 
     async def _end_parts(self) -> None:
         """Buses finish the question under way, alarms get their time, then everything else ends."""
+        used_s = await self._telling.end(hurry=self._supervisor.hurry.is_set())
         await self._supervisor.end(*(f"bus {bus.bus.name}" for bus in self._buses))
-        grace_s = 0.0 if self._supervisor.hurry.is_set() else SENDER_GRACE_S
+        grace_s = 0.0 if self._supervisor.hurry.is_set() else max(0.0, SENDER_GRACE_S - used_s)
         self.buffer.seal_soon(0)
         stopping = asyncio.ensure_future(self._stop_senders(grace_s))
         hurry = asyncio.ensure_future(self._supervisor.hurry.wait())
@@ -258,7 +266,7 @@ class Daemon:
 
     def _take(self, taken: Taken) -> None:
         if taken.readings or taken.events or taken.states:
-            self.buffer.accept(self._deadbands.keep(taken.readings, taken.events), taken.events, taken.states)
+            self.buffer.accept(self._deadbands.keep(taken.readings, taken.events), *self._telling.note(taken))
         for reading in taken.readings:
             self.latest.put(reading)
             if self._charging.note(reading):
@@ -268,13 +276,13 @@ class Daemon:
 
     def _keep(self, reading: Reading) -> None:
         """What the gateway says of itself: judged, stored and shown."""
-        changes = self.engine.evaluate(reading) if reading.source is self._own.points.gateway else NO_CHANGES
-        self.buffer.accept((reading,), changes.events, changes.states)
+        changes = self.engine.evaluate(reading)
+        self.buffer.accept((reading,), *self._telling.note(changes))
         self.latest.put(reading)
 
     def _accept(self, changes: Changes) -> None:
         if changes:
-            self.buffer.accept((), changes.events, changes.states)
+            self.buffer.accept((), *self._telling.note(changes))
             self._window.look()
 
     def _synced(self, streams: frozenset[int]) -> None:

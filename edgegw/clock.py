@@ -32,14 +32,18 @@ _TIMESYNC_STAMP = Path("/run/systemd/timesync/synchronized")
 class Clock:
     """Monotonic time since the epoch began, and the wall time that belongs to it.
 
-    `speed` above 1 lets simulated time run faster; only simulate, demo and tests may set it.
+    `speed` above 1 lets simulated time run faster; only simulate, demo and tests may set it. Then everything that is judged, polled, shown or stored runs on
+    it; what waits for an answer on a real line, or for a real broker or disk, takes `time.monotonic_ns` as ever.
     """
 
-    def __init__(self, speed: float = 1.0) -> None:
+    def __init__(self, speed: float = 1.0, anchor: tuple[int, int] | None = None) -> None:
+        """`anchor` of simulated time: a stamp of `time.monotonic_ns()` and the wall ms that belong to it, so that two processes have one day."""
         self.speed = speed
         self._start_ns = time.monotonic_ns()
-        self._wall_start_ms = time.time_ns() // 1_000_000
-        self.offset_ms = self._wall_start_ms
+        if anchor is None:
+            self.offset_ms = time.time_ns() // 1_000_000
+        else:
+            self.offset_ms = anchor[1] + int((self._start_ns - anchor[0]) * speed) // 1_000_000
         self.trust = ClockTrust.UNSET
 
     def mono_ms(self, at_ns: int | None = None) -> int:

@@ -165,6 +165,12 @@ class Alarm(msgspec.Struct, frozen=True):
     latched: bool = False
     root: str | None = None
     """Id of the alarm it is hidden below."""
+    told_at_ms: int | None = None
+    """When people were last told of it."""
+    chattering: bool = False
+    """It comes and goes, and is kept active until it is quiet."""
+    first_out: bool = False
+    """The first of a group that fell together."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -231,7 +237,7 @@ class Question(msgspec.Struct, frozen=True):
     explain: Callable[[bytes], Unproven] | None = None
     """Pure: what the bytes received were, when `parse` found no answer in them."""
     protocol: str = "modbus"
-    """By what the line decides that it only reads: modbus, dlt645, dlt645-1997, megatec (drivers/permit.py)."""
+    """By what the line decides that it only reads: modbus, dlt645, dlt645-1997, megatec; modbus-write: that it is declared (drivers/permit.py)."""
     follow: Callable[[Answer], Question | None] | None = None
     """Pure: what is asked at once to complete this answer (follow-up frames); None when it is whole."""
     resync: tuple[Question, ...] = ()

@@ -1,6 +1,6 @@
 """The gateway as a device of its own, and the link of every device: statistics that a person in an office wants to look back at.
 
-    gateway     18 points of class "gateway", once a minute, under the gateway's own code: can it go on like this?
+    gateway     its points of class "gateway", once a minute, under the gateway's own code: can it go on like this?
     link        for each device whether it answers, and how many of its questions went wrong in that minute
 
 All of stream 4 (record): kept for years, sent behind everything else. Nothing here is asked of a device.
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from edgegw.clock import Clock
 from edgegw.model import ClockTrust, Point, Quality, Reading, Source, Stream, Value
-from edgegw.points import LINK_POINTS, lookup, wants
+from edgegw.points import LINK_CLASS, LINK_POINTS, lookup, wants
 
 PERIOD_MS = 60_000
 # Source ids of the devices count from 1 through the configuration; these stand above all that it can hold.
@@ -33,8 +33,10 @@ GATEWAY_POINTS = (
     "buffer.waiting",
     "buffer.oldest_age",
     "buffer.size",
+    "buffer.used",
     "buffer.dropped",
     "clock.state",
+    "clock.offset",
     "uplink.connected",
     "uplink.age",
     "uplink.sent",
@@ -58,6 +60,8 @@ class Facts(NamedTuple):
     waiting: int
     oldest_age_s: float
     size_bytes: int
+    bytes_max: int
+    """That the store may take; 0: not known."""
     dropped: int
     connected: bool | None
     """All uplinks; None without one."""
@@ -66,6 +70,8 @@ class Facts(NamedTuple):
     online: int
     offline: int
     alarms: int
+    clock_offset_s: Number = None
+    """Against the cloud's clock, without a sign."""
 
 
 class LinkCounts(NamedTuple):
@@ -87,7 +93,9 @@ class OwnPoints:
         self._cpu = _cpu_ticks()
         self.gateway = _source(FIRST_SOURCE_ID, device, "own", GATEWAY_POINTS, "gateway")
         wanted = {code: [name for name in LINK_POINTS if wants(patterns, name)] for code, patterns in devices.items()}
-        self.links = {code: _source(FIRST_SOURCE_ID + number, code, "link", names, "") for number, (code, names) in enumerate(wanted.items(), 1) if names}
+        self.links = {
+            code: _source(FIRST_SOURCE_ID + number, code, "link", names, LINK_CLASS) for number, (code, names) in enumerate(wanted.items(), 1) if names
+        }
         self._before: dict[str, LinkCounts] = {}
 
     @property
@@ -109,8 +117,10 @@ class OwnPoints:
             "buffer.waiting": facts.waiting,
             "buffer.oldest_age": facts.oldest_age_s,
             "buffer.size": facts.size_bytes / _MIB,
+            "buffer.used": 100 * facts.size_bytes / facts.bytes_max if facts.bytes_max else None,
             "buffer.dropped": facts.dropped,
             "clock.state": _CLOCK_STATES[self._clock.trust],
+            "clock.offset": facts.clock_offset_s,
             "uplink.connected": facts.connected,
             "uplink.age": facts.receipt_age_s,
             "uplink.sent": None if facts.sent_bytes is None else facts.sent_bytes / _MIB,
@@ -121,17 +131,22 @@ class OwnPoints:
         return self._reading(self.gateway, numbers)
 
     def link_readings(self, counts: Callable[[str], LinkCounts]) -> list[Reading]:
-        """One for each device: the share of its questions that went wrong since the last time."""
+        """
+        One for each device: the share of its questions that went wrong since the last time. Of a device that is silent, or was at the last
+        look, it says nothing of the line.
+        """
         readings = []
         for code, source in self.links.items():
-            now, before = counts(code), self._before.get(code, LinkCounts(answers=False, asked=0, wrong=0))
+            now = counts(code)
+            before = self._before.get(code, LinkCounts(now.answers, 0, 0))
             asked = now.asked - before.asked
             self._before[code] = now
-            errors = 100 * (now.wrong - before.wrong) / asked if asked else None
-            readings.append(self._reading(source, {"link.state": now.answers, "link.error_rate": errors}))
+            errors = 100 * (now.wrong - before.wrong) / asked if asked and now.answers and before.answers else None
+            numbers: dict[str, Number] = {"link.state": now.answers, "link.error_rate": errors}
+            readings.append(self._reading(source, numbers, Quality.NOT_FITTED if now.answers else Quality.OFFLINE))
         return readings
 
-    def _reading(self, source: Source, numbers: dict[str, Number]) -> Reading:
+    def _reading(self, source: Source, numbers: dict[str, Number], without: Quality = Quality.NOT_FITTED) -> Reading:
         mono_ms = self._clock.mono_ms()
         values: list[Value] = []
         quality: dict[int, Quality] = {}
@@ -139,7 +154,7 @@ class OwnPoints:
             number = numbers[point.name]
             values.append(None if number is None else round(number * 10**point.decimals))
             if number is None:
-                quality[position] = Quality.NOT_FITTED
+                quality[position] = without
         return Reading(source, self._clock.wall_ms(mono_ms), mono_ms, self._clock.trust, tuple(values), quality)
 
 

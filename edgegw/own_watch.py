@@ -79,7 +79,7 @@ class OwnWatch:
             await self._clock.sleep(wait_ms)
             wait_ms = PERIOD_MS
             silent = sum(len(bus.silent_devices) if bus.is_up else self._on_bus[bus.bus.name] for bus in buses)
-            on_reading(self.points.gateway_reading(_facts(buffer, engine, senders, self._on_bus.total() - silent, silent)))
+            on_reading(self.points.gateway_reading(_facts(buffer, engine, senders, self._on_bus.total() - silent, silent, self._clock)))
             for reading in self.points.link_readings(lambda code: self._link(code, tasks)):
                 on_reading(reading)
             for changes in self._uplinks.look(engine, senders):
@@ -93,15 +93,17 @@ class OwnWatch:
         return LinkCounts(bus.is_up and code not in bus.silent_devices and counters.answered > 0, counters.asked, counters.timed_out)
 
 
-def _facts(buffer: Buffer, engine: Engine, senders: Sequence[Sender], online: int, offline: int) -> Facts:
+def _facts(buffer: Buffer, engine: Engine, senders: Sequence[Sender], online: int, offline: int, clock: Clock) -> Facts:  # noqa: PLR0913, PLR0917
     stored = buffer.status()
     unsent = stored.unsent.values()
     uplinks = [sender.status() for sender in senders]
-    ages_s = [status.last_receipt_s for status in uplinks if status.last_receipt_s is not None]
+    # A cloud that has never confirmed anything has been silent since the start.
+    ages_s = [clock.mono_ms() / 1000 if status.last_receipt_s is None else status.last_receipt_s * clock.speed for status in uplinks]
     return Facts(
         waiting=max((one.values + one.events for one in unsent), default=0),
         oldest_age_s=max((one.oldest_age_ms for one in unsent), default=0) / 1000,
         size_bytes=stored.file_bytes,
+        bytes_max=stored.bytes_max,
         dropped=stored.dropped_readings,
         connected=all(status.connected for status in uplinks) if uplinks else None,
         receipt_age_s=max(ages_s, default=None),
@@ -109,4 +111,5 @@ def _facts(buffer: Buffer, engine: Engine, senders: Sequence[Sender], online: in
         online=online,
         offline=offline,
         alarms=len(engine.open_alarms()),
+        clock_offset_s=max((abs(status.clock_offset_s) for status in uplinks if status.clock_offset_s is not None), default=None),
     )

@@ -16,6 +16,8 @@ UNITS = frozenset(
 )
 LINK_POINTS = ("link.state", "link.error_rate")
 """What the gateway tells of its link to every device."""
+LINK_CLASS = "link"
+"""Of the sources of these: nobody asked the device for them, and rules name them by it."""
 KINDS = frozenset({"measure", "counter", "state", "flag", "text"})
 
 _PLACEHOLDERS = {

@@ -10,8 +10,10 @@ from edgegw.config.model import Config, Rule
 from edgegw.model import Point, Reading, Source, Stream
 from edgegw.points import lookup
 from edgegw.rules.engine import Engine
+from edgegw.rules.levels import use
 
-_JUDGED = frozenset({Stream.TELEMETRY, Stream.ENERGY})
+# Records are what the gateway says of itself and of its links.
+_JUDGED = frozenset({Stream.TELEMETRY, Stream.ENERGY, Stream.RECORD})
 # Raises that are listed one by one; all are counted.
 SHOWN_MAX = 200
 # A rule that raises more often than this in the looked-at time is wrong, and goes on being so.
@@ -31,8 +33,9 @@ class Trial(NamedTuple):
 
 def try_rule(reader: Reader, config: Config, rule: Rule, since_ms: int) -> Trial:
     """Only what is stored as it was read: thinned data cannot tell. Raises EdgegwError."""
-    readings = sorted(_readings(reader, since_ms), key=lambda reading: reading.mono_ms)
+    readings = sorted(_readings(reader, since_ms, config), key=lambda reading: reading.mono_ms)
     sources = list({id(reading.source): reading.source for reading in readings}.values())
+    use(config.level)
     engine = Engine([rule], config.device, sources, 0, {})
     open_: dict[object, dict[str, Any]] = {}
     episodes: list[dict[str, Any]] = []
@@ -40,7 +43,7 @@ def try_rule(reader: Reader, config: Config, rule: Rule, since_ms: int) -> Trial
     for reading in readings:
         events = (*engine.tick(reading.mono_ms, reading.read_at_ms, reading.clock).events, *engine.evaluate(reading).events)
         for event in events:
-            if event.body["rule"] != rule.name:
+            if event.kind != "alarm" or event.body["rule"] != rule.name:
                 continue
             if event.body["edge"] == "raised" and len(episodes) < RAISES_MAX:
                 found = {"device": event.device, "from_ms": event.at_ms, "to_ms": None, "value": event.body["value"], "text": event.body["text"]}
@@ -52,18 +55,20 @@ def try_rule(reader: Reader, config: Config, rule: Rule, since_ms: int) -> Trial
     return Trial(len(readings), len(episodes), devices, episodes[-SHOWN_MAX:])
 
 
-def _readings(reader: Reader, since_ms: int) -> list[Reading]:
+def _readings(reader: Reader, since_ms: int, config: Config) -> list[Reading]:
     """As they were read; wall time in place of the monotonic one, which begins anew with each start."""
     layouts: dict[SchemaSource, Source] = {}
+    # What said nothing new was not stored: between two that were the value was there all the time.
+    heartbeat_ms = round(1000 * max((deadband.heartbeat_s for deadband in config.deadband), default=0.0))
     found: list[Reading] = []
     for stored, row, stream in reader.readings(Span(from_ms=since_ms)):
         if stream in _JUDGED:
             if stored not in layouts:
-                layouts[stored] = _source(len(layouts) + 1, stored)
+                layouts[stored] = _source(len(layouts) + 1, stored, heartbeat_ms)
             found.append(Reading(layouts[stored], row.read_at_ms, row.read_at_ms, row.clock, row.values, row.quality))
     return found
 
 
-def _source(number: int, stored: SchemaSource) -> Source:
+def _source(number: int, stored: SchemaSource, heartbeat_ms: int) -> Source:
     points = tuple(Point(point.name, point.decimals, point.unit, entry.kind if (entry := lookup(point.name)) else "measure") for point in stored.points)
-    return Source(number, stored.device, "stored", stored.period_ms, points, stored.device_class)
+    return Source(number, stored.device, "stored", max(stored.period_ms, heartbeat_ms), points, stored.device_class)

@@ -148,8 +148,11 @@ class Supervisor:
             return None
 
     def watch(self, name: str, last_ms: Callable[[], int], deadline_ms: int) -> None:
-        """`last_ms` gives the monotonic ms of the clock at which the part last turned. A part that rests after a failure is not late."""
-        self._checkpoints[name] = Checkpoint(last_ms, deadline_ms, self._clock.mono_ms())
+        """`last_ms` gives the monotonic ms of the clock at which the part last turned. A part that rests after a failure is not late.
+
+        What a part waits for is real, however fast a simulated day runs.
+        """
+        self._checkpoints[name] = Checkpoint(last_ms, round(deadline_ms * self._clock.speed), self._clock.mono_ms())
 
     async def end(self, *names: str, within_s: float = END_S) -> None:
         """Cancels these parts together and waits for their end; one that does not end in time is told and left."""

@@ -19,7 +19,9 @@ from edgegw.errors import EXIT_UNKNOWN, EXIT_USAGE, EdgegwError
 from edgegw.live import Live, LiveValue
 from edgegw.model import Alarm, ClockTrust, Quality, Reading
 from edgegw.rules.engine import Engine
+from edgegw.rules.levels import name_zh
 from edgegw.uplink.sender import Sender
+from edgegw.views_alarms import service_states
 
 _Origins = Mapping[tuple[int, str], tuple[int, int | str, str]]
 """Source and point to the monotonic ms of the answer, the address, and what stood there."""
@@ -82,6 +84,7 @@ class Views:
             "buffer": _buffer(stored),
             "buses": buses,
             "alarms": alarms,
+            "service_state": service_states(self._engine),
             "unproven": sorted(self._unproven),
         }
 
@@ -136,6 +139,7 @@ class Views:
             "id": alarm.alarm_id,
             "for_s": round(max(0, self._clock.wall_ms() - alarm.began_at_ms) / 1000, 1),
             "level": alarm.level,
+            "level_zh": name_zh(alarm.level),
             "device": alarm.device,
             "point": alarm.point,
             "text": alarm.text,

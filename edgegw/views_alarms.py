@@ -18,7 +18,7 @@ from edgegw.config.model import Config
 from edgegw.errors import EXIT_UNKNOWN, EXIT_USAGE, EdgegwError
 from edgegw.model import Alarm
 from edgegw.rules.engine import Changes, Engine, Moment, Word
-from edgegw.rules.levels import deadlines, overdue
+from edgegw.rules.levels import current_name, deadlines, in_use, name_zh, overdue, rank
 
 # Of a person's reason; it goes into an event.
 NOTE_MAX = 200
@@ -26,13 +26,14 @@ HISTORY_MAX = 5_000
 
 
 class AlarmViews:
-    """`accept` stores what a deed changed, before its answer goes out."""
+    """`accept` takes what a deed changed; its answer goes out when that is on the disk, which `kept` waits for."""
 
-    def __init__(self, config: Config, clock: Clock, engine: Engine, accept: Callable[[Changes], None]) -> None:
+    def __init__(self, config: Config, clock: Clock, engine: Engine, accept: Callable[[Changes], None], kept: Callable[[], Awaitable[object]]) -> None:
         self._config = config
         self._clock = clock
         self._engine = engine
         self._accept = accept
+        self._kept = kept
         self._places = {device.code: device.location or device.name for device in config.device}
 
     def handlers(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[object]]]:
@@ -43,6 +44,8 @@ class AlarmViews:
         out = self._engine.desk.out_of_service()
         return {
             "alarms": [self._plain(alarm, chinese.text) for alarm, chinese in both],
+            "service_state": service_states(self._engine),
+            "levels": [{"name": level.name, "name_zh": level.name_zh} for level in in_use()],
             "out_of_service": [{"device": device, "until_ms": shelf.until_ms, "by": shelf.word.by, "note": shelf.word.note} for device, shelf in out.items()],
         }
 
@@ -53,6 +56,8 @@ class AlarmViews:
         return {
             **msgspec.structs.asdict(alarm),
             "text_zh": text_zh,
+            "level_zh": name_zh(alarm.level),
+            "rank": rank(alarm.level),
             "place": self._places.get(alarm.device, ""),
             "for_s": round(max(0, end_ms - alarm.began_at_ms) / 1000, 1),
             "deadlines": [{"what": deadline.what, "at_ms": deadline.at_ms} for deadline in due],
@@ -68,6 +73,7 @@ class AlarmViews:
         mono_ms = self._clock.mono_ms()
         at = Moment(mono_ms, self._clock.wall_ms(mono_ms), self._clock.trust)
         result = self._do(str(arguments.get("deed", "")), arguments, round(for_s * 1000), word, at)
+        await self._kept()
         return {"by": word.by, **result}
 
     def _do(self, deed: str, arguments: dict[str, Any], for_ms: int, word: Word, at: Moment) -> dict[str, Any]:
@@ -104,7 +110,19 @@ class AlarmViews:
                 return events_of(reader, "alarm", since_ms, device, HISTORY_MAX)
 
         found = await asyncio.to_thread(look)
-        return {"events": [{"at_ms": one.at_ms, "device": one.device, **one.body} for one in found], "whole": len(found) < HISTORY_MAX}
+        return {"events": [_past(one) for one in found], "whole": len(found) < HISTORY_MAX}
+
+
+def service_states(engine: Engine) -> list[dict[str, Any]]:
+    """Devices that an alarm keeps out of service."""
+    found = engine.consequences.faulty()
+    return [{"device": device, "state": "out_of_service", "since_ms": since_ms, "alarms": numbers} for device, (since_ms, numbers) in sorted(found.items())]
+
+
+def _past(one: Happened) -> dict[str, Any]:
+    """An event as it was stored, its level as it is called now."""
+    level = str(one.body.get("level", ""))
+    return {"at_ms": one.at_ms, "device": one.device, **one.body, "level": current_name(level), "level_zh": name_zh(level)}
 
 
 def _who(arguments: dict[str, Any]) -> str:

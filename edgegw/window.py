@@ -52,7 +52,7 @@ class Window:
         chosen_ms = self._choose_ms()
         if chosen_ms != self._ms:
             self._ms = chosen_ms
-            self._apply(chosen_ms)
+            self._apply(round(chosen_ms / self._clock.speed))
 
     def _choose_ms(self) -> int:
         if self._clock.mono_ms() < self._live_until_ms:

@@ -14,13 +14,12 @@ from edgegw.drivers.catalogue import load_profile
 from edgegw.drivers.register_width import widths_of
 from edgegw.model import Event, Reading, Source
 from edgegw.rules.engine import NO_CHANGES, Changes, Engine
+from edgegw.rules.episode import Moment as RulesMoment
 from edgegw.rules.told import Told
 from edgegw.truth.judge import KEY_PREFIX, NOTHING, Judge, Moment, Verdict, doubted
 from edgegw.truth.meters import Width, Widths
 from edgegw.truth.sums import Computer, make_computers
 
-# What the wrong device says may be booked on the right one.
-REPORT_LEVEL = "major"
 TRUTH_PREFIX = KEY_PREFIX
 
 T = TypeVar("T")
@@ -119,15 +118,26 @@ class Judging:
             self._engine.excuse(device, excused=True)
         for report in verdict.reports:
             if report.raised:
-                changes = self._engine.report(report.rule, REPORT_LEVEL, report.text, report.text_zh, *now, report.device)
+                changes = self._engine.report(report.rule, report.level, report.text, report.text_zh, *now, report.device)
             else:
                 changes = self._engine.withdraw(report.rule, report.device, *now)
             taken = _with(taken, changes)
+        for device, edges in _lost_inputs(verdict.events).items():
+            taken = _with(taken, self._guard("rules", partial(self._engine.inputs, device, edges, RulesMoment(*now))) or NO_CHANGES)
         for reading in verdict.readings:
             taken = _with(taken, self._guard("rules", partial(self._engine.evaluate, reading)) or NO_CHANGES)
         for device in (device for device, excused in verdict.excused.items() if not excused):
             self._engine.excuse(device, excused=False)
         return taken
+
+
+def _lost_inputs(events: Sequence[Event]) -> dict[str, dict[str, str]]:
+    """Device and point of inputs that were lost or read again, with the edge."""
+    found: dict[str, dict[str, str]] = {}
+    for event in events:
+        if event.kind == "input_lost" and event.device is not None:
+            found.setdefault(event.device, {})[str(event.body["point"])] = str(event.body["edge"])
+    return found
 
 
 def _unguarded(_name: str, step: Callable[[], T], /) -> T | None:

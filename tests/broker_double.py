@@ -29,6 +29,8 @@ class Habits:
     puback_delay_s: float = 0.0
     denied_topics: str = ""
     """Last levels of topics whose PUBACK is 0x87."""
+    unheard_topics: str = ""
+    """Last levels of topics whose PUBACK is 0x10: nobody has subscribed to them."""
     disconnect: int | None = None
     """Reason code of a DISCONNECT after the first PUBLISH."""
     too_large_bytes: int | None = None
@@ -43,6 +45,8 @@ class Seen:
 
     versions: list[int] = field(default_factory=list)
     connects_at_s: list[float] = field(default_factory=list)
+    connects: list[bytes] = field(default_factory=list)
+    """Each CONNECT without its fixed header."""
     topics: list[str] = field(default_factory=list)
     unacked_most: int = 0
     largest_bytes: int = 0
@@ -61,14 +65,18 @@ class BrokerDouble:
         self._thread = threading.Thread(target=self._serve, name="broker-double")
         self._thread.start()
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
+    def cut(self) -> None:
+        """The present connection ends without a word."""
         client = self._client
         if client is not None:
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self.cut()
         self._thread.join(10)
         assert not self._thread.is_alive()
 
@@ -96,6 +104,7 @@ class BrokerDouble:
         version = body[6]
         self.seen.versions.append(version)
         self.seen.connects_at_s.append(time.monotonic())
+        self.seen.connects.append(body)
         if self.habits.connack is None:
             client.recv(1)
             return
@@ -148,7 +157,7 @@ class BrokerDouble:
             client.sendall(self.habits.garbage)
         if self.habits.puback is None:
             return
-        code = 0x87 if self.seen.topics[-1] in self.habits.denied_topics else self.habits.puback
+        code = 0x87 if self.seen.topics[-1] in self.habits.denied_topics else 0x10 if self.seen.topics[-1] in self.habits.unheard_topics else self.habits.puback
         answer = mid + bytes([code, 0]) if version == 5 and code else mid
         waiting.append((time.monotonic() + self.habits.puback_delay_s, bytes([0x40, len(answer)]) + answer))
         self.seen.unacked_most = max(self.seen.unacked_most, len(waiting))

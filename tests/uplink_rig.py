@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import socket
 import sqlite3
 import ssl
@@ -123,6 +125,8 @@ class Place:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.port = free_port()
+        self.plain_port = free_port()
+        """For a second listener, without TLS."""
         self.pki: DemoPki = make_demo_pki(directory / "pki")
         new_cloud_keys(directory / "cloud")
         new_gateway_keys(directory / "state" / "keys", IDENTITY)
@@ -210,8 +214,8 @@ class Place:
         finally:
             connection.close()
 
-    def start_receiver_process(self) -> None:
-        """The receiver as its own process, which can be killed."""
+    def start_receiver_process(self, *, dies_at: str = "") -> None:
+        """The receiver as its own process, which can be killed; `dies_at`: it kills itself, `CLASS.METHOD, before` or `behind`."""
         pki = self.pki
         options = {
             "broker": f"mqtts://localhost:{self.port}",
@@ -223,7 +227,7 @@ class Place:
             "receipt_interval_s": 0.2,
             "as_json": True,
         }
-        program = f"import sys; from edgegw.cloud.receiver import main; sys.exit(main(**{options!r}))"
+        program = f"import sys; from edgegw.cloud.receiver import main; {_dies_at(dies_at)}; sys.exit(main(**{options!r}))"
         self._process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         assert '{"event":"ready"}\n' == self._process.stdout.readline()
@@ -233,6 +237,13 @@ class Place:
             self._process.kill()
             self._process.communicate()
             self._process = None
+
+    def wait_for_receiver_process(self) -> int:
+        """Its exit code, when it has ended by itself."""
+        assert self._process is not None
+        self._process.communicate(timeout=60)
+        code, self._process = self._process.returncode, None
+        return code
 
     def end_receiver_process(self) -> int:
         """Its exit code after SIGTERM."""
@@ -297,6 +308,28 @@ def place(directory: Path) -> Iterator[Place]:
         yield made
     finally:
         made.close()
+
+
+def _dies_at(edge: str) -> str:
+    """A statement for the receiver's process: the first call of this method with something in it is its last."""
+    if not edge:
+        return "pass"
+    where, when = edge.split(", ")
+    owner, name = where.split(".")
+    module = {"SqliteSink": "edgegw.cloud.sink_sqlite", "Receiver": "edgegw.cloud.receiver"}[owner]
+    return f"from tests.uplink_rig import die_at; from {module} import {owner}; die_at({owner}, {name!r}, {when!r})"
+
+
+def die_at(owner: type, name: str, when: str) -> None:
+    """SIGKILL before or behind the first call."""
+    original = getattr(owner, name)
+
+    def hooked(*arguments: object) -> None:
+        if when == "behind":
+            original(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(owner, name, hooked)
 
 
 def free_port() -> int:

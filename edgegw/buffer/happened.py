@@ -35,3 +35,9 @@ def events_of(reader: Reader, kind: str, since_ms: int, device: str, count: int)
                 except RowError:
                     continue
     return found[:count][::-1]
+
+
+def states_of(reader: Reader, prefix: str) -> dict[str, bytes]:
+    """What the rules and others keep for their next start, under the keys that begin so."""
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    return {key: bytes(value) for key, value in reader.ask("SELECT key, value FROM state WHERE key >= ? AND key < ?", prefix, end)}

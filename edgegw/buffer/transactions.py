@@ -42,6 +42,7 @@ _COMMIT_BYTES_LOOKED_AT = 64 * 1024
 _CHECK_EVERY_S = 86_400.0
 # Ages are in days: a look a minute keeps up with what a minute brings.
 _AGED_LOOK_S = 60.0
+_AGED_AGAIN_S = 1.0
 
 
 class Parts(NamedTuple):
@@ -168,7 +169,7 @@ class Transactions:
             self._correct_some(connection)
         if now_s >= self._aged_s:
             found = self._clock.trust is ClockTrust.SYNCHRONISED and next_aged(connection, self._outgoing, self._ages, self._clock.wall_ms())
-            self._aged_s = now_s + (AGAIN_S if found else _AGED_LOOK_S)
+            self._aged_s = now_s + (min(AGAIN_S, _AGED_AGAIN_S) if found else _AGED_LOOK_S)
             if found:
                 self._room.remove(connection, found)
 

@@ -1,7 +1,7 @@
 """The bus task: the one owner of a line, which asks its devices in turn.
 
     not open  ->  open it; each failure widens the pause, the first few tell every source offline
-    open      ->  technician's question | probe of a silent device | due slot | pause until the next is due
+    open      ->  order to a relay | technician's question | probe of a silent device | due slot | pause until the next is due
 
 One thing's fault is its own: a silent device costs the others its probe, a dead line costs other buses nothing.
 Being cancelled, the task finishes the question under way, closes the line and ends; cancelled again, it ends at once.
@@ -25,11 +25,14 @@ from edgegw.bus.readings import failed_reading
 from edgegw.bus.schedule import FAILURES_MAX, TICK_MS, Link, Schedule, Slot, TechnicianShare
 from edgegw.bus.statistics import BusStatistics
 from edgegw.bus.streak import PAUSE_MS_MAX, Streak
+from edgegw.bus.switching import Orders, Pending
 from edgegw.bus.technicians import TECHNICIAN_MAX, Requests
 from edgegw.bus.transaction import SILENCE_WAIT_MS_MAX, Transactions
 from edgegw.clock import Clock
 from edgegw.config.model import Bus
 from edgegw.drivers.base import DevicePlan
+from edgegw.drivers.permit import Writable
+from edgegw.drivers.switching import Switch
 from edgegw.errors import EXIT_UNKNOWN, EdgegwError
 from edgegw.model import Fault, Quality, Reading
 
@@ -50,6 +53,8 @@ class Extras(NamedTuple):
     """What was learnt at earlier starts (holes.py)."""
     on_learnt: OnLearnt = lambda _key, _state: None
     on_introduced: OnIntroduced = lambda _device, _introduction: None
+    writable: frozenset[Writable] = frozenset()
+    """All that may ever be written on this bus; nothing, where no siren is configured."""
 
 
 NO_EXTRAS = Extras()
@@ -64,7 +69,7 @@ class BusTask:
         self._turned_ms = clock.mono_ms()
         self.line = make_line(bus)
         self._clock = clock
-        self._transactions = Transactions(bus, self.line, self.statistics)
+        self._transactions = Transactions(bus, self.line, self.statistics, extras.writable)
         connect_delay_ms = max([bus.connect_delay_ms, *(plan.connect_delay_ms for plan in plans)])
         self._keeper = LineKeeper(self.line, clock, self.statistics, connect_delay_ms)
         self._schedule = Schedule(plans, self._turned_ms, self._grid_ms(extras.grid_shift_ms), clock.offset_ms)
@@ -76,6 +81,7 @@ class BusTask:
         self._streak = Streak(self._transactions, self._asker, self._schedule, self._outcomes, clock) if bus.kind == "tcp" else None
         self._requests = Requests(lambda slot: failed_reading(slot.planned, Quality.OFFLINE, clock))
         self._technicians = TechnicianShare()
+        self._orders = Orders()
         self._accounted_ns = 0
         """Of the line's busy time: so much is in the technician's share."""
         self._pausing: asyncio.Future[None] | None = None
@@ -100,18 +106,33 @@ class BusTask:
         finally:
             turning.cancel()
             self._requests.cancel_all()
+            self._orders.refuse_all()
             await self.line.close()
 
     async def ask_now(self, device: str) -> list[Reading]:
         """Asks every source of the device ahead of the queue. Raises EdgegwError when there is no such device or too many reads wait."""
-        link = next((link for link in self._schedule.links if link.plan.device == device), None)
-        if link is None:
-            raise EdgegwError("E-BUS-DEVICE", f'bus "{self.bus.name}" has no device "{device}"', "`edgegw status` lists them", EXIT_UNKNOWN)
+        link = self._link(device)
         if self._requests.is_full:
             raise EdgegwError("E-BUS-BUSY", f'bus "{self.bus.name}": {TECHNICIAN_MAX} reads wait already', "wait for them to end")
         done = self._requests.add(link)
         self._wake_up()
         return await done
+
+    async def switch(self, switch: Switch, *, on: bool | None) -> int:
+        """Switches a relay, or with None reads it, ahead of the queue; what it was then read as. Raises EdgegwError when it is not provably so.
+
+        Waits for the line: the caller gives it a time. What was not sent when that is over is never sent.
+        """
+        pending = Pending(self._link(switch.device), switch, None if on is None else switch.on if on else switch.off)
+        self._orders.add(pending)
+        self._wake_up()
+        return await pending.done
+
+    def _link(self, device: str) -> Link:
+        link = next((link for link in self._schedule.links if link.plan.device == device), None)
+        if link is None:
+            raise EdgegwError("E-BUS-DEVICE", f'bus "{self.bus.name}" has no device "{device}"', "`edgegw status` lists them", EXIT_UNKNOWN)
+        return link
 
     def ask_again_soon(self, source_id: int) -> bool:
         """Makes a source due now, beside its grid, in the order of what else is due. False when that was done a moment ago or its device is silent."""
@@ -188,19 +209,30 @@ class BusTask:
         schedule = self._schedule
         for stepped_over in schedule.follow(now_ms, self._clock.offset_ms):
             self.statistics.unit(stepped_over.link.plan.unit).missed_slots += 1
+        if self._orders and await self._obey():
+            return
         if self._requests and await self._serve(now_ms):
             return
         if link := schedule.take_probe(now_ms):
             await self._probe(link)
         elif link := schedule.take_introduction(now_ms):
             await self._introduce(link)
-        elif self._streak is not None and not (self._requests or self.line.received) and (until_ms := schedule.others_ms()) > now_ms:
+        elif self._streak is not None and not (self._requests or self._orders or self.line.received) and (until_ms := schedule.others_ms()) > now_ms:
             if turn := await self._streak.run(until_ms):
                 await self._poll(*turn)
         elif (slot := schedule.take_slot(now_ms)) is not None:
             await self._poll(slot, now_ms)
         else:
             await self._pause(schedule.next_ms())
+
+    async def _obey(self) -> bool:
+        """The next question of an order to a relay; False when the late-answer guard holds it back."""
+        pending = self._orders.first()
+        result = None if pending is None else await self._asker.ask_one(pending.link, pending.question)
+        if pending is None or result is None:
+            return False
+        pending.heard(result)
+        return True
 
     async def _serve(self, now_ms: int) -> bool:
         """A technician's question, when one may be asked and its share is not used up; else the others have the turn."""
@@ -224,7 +256,7 @@ class BusTask:
 
     async def _pause(self, until_ms: float) -> None:
         """Until then or until woken, never longer than the watchdog likes. Timers come early: the caller looks at the clock again."""
-        left_ms = min(until_ms - self._clock.mono_ms(), HELD_READ_MS if self._requests else PAUSE_MS_MAX)
+        left_ms = min(until_ms - self._clock.mono_ms(), HELD_READ_MS if self._requests or self._orders else PAUSE_MS_MAX)
         if left_ms <= 0 or self._ending:
             return
         loop = asyncio.get_running_loop()

@@ -26,7 +26,7 @@ from edgegw.bus.transaction_tcp import Heard, TcpExchange
 from edgegw.bus.unanswered import Unanswered
 from edgegw.config.model import Bus
 from edgegw.drivers.base import character_ms, silence_ms
-from edgegw.drivers.permit import may_leave
+from edgegw.drivers.permit import Writable, may_leave, may_write
 from edgegw.errors import EdgegwError
 from edgegw.model import Answer, Fault, Parsed, Question, Unproven
 
@@ -57,7 +57,7 @@ EXCEPTIONS = {
 class Transactions:
     """Asks on one line. Not for two callers at a time: the bus task owns it."""
 
-    def __init__(self, bus: Bus, line: Line, statistics: BusStatistics) -> None:
+    def __init__(self, bus: Bus, line: Line, statistics: BusStatistics, writable: frozenset[Writable] = frozenset()) -> None:
         self.line = line
         self.statistics = statistics
         self.unanswered = Unanswered(bus.late_answer_guard_ms)
@@ -70,7 +70,8 @@ class Transactions:
         self._gap_ns = bus.gap_ms * _MS
         self._full_wait_ns = bus.answer_timeout_ms * _MS
         self._suspects = Suspects(bus.name, (bus.answer_timeout_ms + bus.late_answer_guard_ms) * _MS)
-        self.tcp = TcpExchange(line, self.trace)
+        self._writable = writable
+        self.tcp = TcpExchange(line, self.trace, writable)
         self._unit = 0
         self._line_busy_ns = 0
         """End of the last request on the wire."""
@@ -118,7 +119,7 @@ class Transactions:
             counters.asked += 1
             counters.timed_out += 1
             return Fault("foreign", "an answer to another question may still come") if silent else Fault("noise", "the line is never silent")
-        if not may_leave(question.protocol, question.payload):
+        if not may_leave(question.protocol, question.payload) and not may_write(question.protocol, question.payload, self._writable):
             return self._withhold(question, counters)
         line = self.line
         self.trace.asked(time.monotonic_ns(), self._unit, question.payload)

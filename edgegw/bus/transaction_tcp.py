@@ -13,7 +13,7 @@ from edgegw.bus.line import Line
 from edgegw.bus.mbap import HEAD, StreamError, take_frame
 from edgegw.bus.statistics import Counters
 from edgegw.bus.trace import Trace
-from edgegw.drivers.permit import may_leave
+from edgegw.drivers.permit import Writable, may_leave, may_write
 from edgegw.model import Fault, Parsed, Question
 
 # Other frames that may come on a connection while one answer is awaited. More is a flood: the connection is made new.
@@ -34,8 +34,9 @@ def may_send(question: Question) -> bool:
 class TcpExchange:
     """Of one connection."""
 
-    def __init__(self, line: Line, trace: Trace) -> None:
+    def __init__(self, line: Line, trace: Trace, writable: frozenset[Writable] = frozenset()) -> None:
         self._line = line
+        self._writable = writable
         self._trace = trace
         self._transaction_id = 0
         self._under_way: Question | None = None
@@ -77,7 +78,7 @@ class TcpExchange:
         if not self.is_under_way(question):
             if gap_ns:
                 await self._keep_gap(gap_ns)
-            if not may_send(question):
+            if not may_send(question) and not may_write(question.protocol + "-tcp", question.payload, self._writable):
                 return _PERMIT
             self.send(question, counters, unit)
         self._under_way = None

@@ -12,8 +12,7 @@ from edgegw.cli.cells import pad, table, wrap
 from edgegw.cli.output import Result, finish, screen_language, screen_width
 from edgegw.cli.settings import Settings, current
 from edgegw.cli.texts import duration
-from edgegw.cli.texts import say_word as say_level
-from edgegw.cli.texts_alarms import say, say_word
+from edgegw.cli.texts_alarms import say, say_level, say_word
 from edgegw.cli.times import local, seconds_of
 from edgegw.control.client import Connection
 from edgegw.errors import EXIT_NO_DAEMON, EXIT_OK, EXIT_UNKNOWN, EdgegwError
@@ -54,7 +53,8 @@ def stats(since: str) -> None:
     span_s = seconds_of("--since", since)
     data, gateway, language = _ask(settings, "", span_s)
     found = figures(data["events"], span_s)
-    result = Result(found, gateway=gateway, screen=lambda: _stats_screen(found, language), rows=lambda: ((name, value) for name, value in found.items()))
+    names = {event["level"]: event for event in data["events"]}
+    result = Result(found, gateway=gateway, screen=lambda: _stats_screen(found, names, language), rows=lambda: ((name, value) for name, value in found.items()))
     finish(settings, "alarms-stats", result)
 
 
@@ -116,7 +116,7 @@ def _history_screen(data: dict[str, Any], language: str) -> Iterator[str]:
             local(event["at_ms"]),
             f"#{event['number']}",
             say_word(language, "edge", event["edge"]),
-            say_level(language, "level", event["level"]),
+            say_level(language, event),
             event["device"] or event.get("bus", "-"),
             " ".join(str(part) for part in (event.get("by", ""), event.get("note", ""), _text(event, language)) if part),
         ]
@@ -131,12 +131,12 @@ def _text(event: dict[str, Any], language: str) -> str:
     return str((event.get("text_zh") if language == "zh" else "") or event["text"])
 
 
-def _stats_screen(found: dict[str, Any], language: str) -> Iterator[str]:
+def _stats_screen(found: dict[str, Any], names: dict[str, dict[str, Any]], language: str) -> Iterator[str]:
     yield say(language, "stats.span", duration(language, found["span_s"]))
     mean = duration(language, found["acknowledged_after_s"])
     lines = [
         ("raised", say(language, "stats.raised.rate", found["raised"], found["raised_a_day"], found["raised_in_10_min_max"])),
-        ("levels", "  ".join(f"{say_level(language, 'level', level)} {number}" for level, number in found["levels"].items()) or "-"),
+        ("levels", "  ".join(f"{say_level(language, names[level])} {number}" for level, number in found["levels"].items()) or "-"),
         ("acknowledged", say(language, "stats.acknowledged.mean", found["acknowledged"], found["raised"], mean)),
         ("flood", say(language, "stats.flood.minutes", found["flood_spans"])),
         ("chattering", ", ".join(found["chattering"]) or "-"),

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from edgegw.cli.alarm_report import report_screen
 from edgegw.cli.alarm_stats import history, stats
+from edgegw.cli.alarm_telling import notifications, test, told_lines, told_of
 from edgegw.cli.cells import both_ends, pad, table, wrap
 from edgegw.cli.output import Result, finish, screen_language, screen_width
 from edgegw.cli.settings import Settings, current
 from edgegw.cli.texts import duration
 from edgegw.cli.texts import say as say_common
-from edgegw.cli.texts import say_word as say_level
-from edgegw.cli.texts_alarms import say, say_word
+from edgegw.cli.texts_alarms import say, say_level, say_word
 from edgegw.cli.times import local, seconds_of
 from edgegw.control.client import Connection
 from edgegw.errors import EXIT_NO_DAEMON, EXIT_OK, EXIT_UNKNOWN, EXIT_WARNINGS, EdgegwError
 
-LEVELS = ("critical", "major", "minor", "notice")
 _LABEL = 9
 _INDENT = 4
 
 
 @click.group("alarms", invoke_without_command=True, help="Alarms that are open, and what to do with them. Exit 10 while there is one.")
-@click.option("--level", type=click.Choice(LEVELS), help="Of this level and above.")
+@click.option("--level", metavar="LEVEL", help="Of this level and above: critical, major, minor, notice, or the station's own.")
 @click.option("--overdue", is_flag=True, help="Those whose promised time has passed.")
 @click.option("--all", "everything", is_flag=True, help="Also what is below another alarm, shelved or out of service.")
 @click.pass_context
@@ -36,7 +36,7 @@ def command(context: click.Context, level: str | None, *, overdue: bool, everyth
 
 
 @command.command("list", help="The same as `edgegw alarms`.")
-@click.option("--level", type=click.Choice(LEVELS), help="Of this level and above.")
+@click.option("--level", metavar="LEVEL", help="Of this level and above: critical, major, minor, notice, or the station's own.")
 @click.option("--overdue", is_flag=True, help="Those whose promised time has passed.")
 @click.option("--all", "everything", is_flag=True, help="Also what is below another alarm, shelved or out of service.")
 def list_(level: str | None, *, overdue: bool, everything: bool) -> None:
@@ -45,6 +45,8 @@ def list_(level: str | None, *, overdue: bool, everything: bool) -> None:
 
 command.add_command(history)
 command.add_command(stats)
+command.add_command(test)
+command.add_command(notifications)
 
 
 def list_alarms(level: str | None, *, overdue: bool, everything: bool) -> None:
@@ -52,13 +54,14 @@ def list_alarms(level: str | None, *, overdue: bool, everything: bool) -> None:
     data, gateway, language = ask(settings, "alarms", {})
     shown = [alarm for alarm in data["alarms"] if everything or alarm["visibility"] == "shown"]
     if level:
-        shown = [alarm for alarm in shown if alarm["level"] in LEVELS[: LEVELS.index(level) + 1]]
+        lowest = _rank(level, [found["name"] for found in data["levels"]])
+        shown = [alarm for alarm in shown if alarm["rank"] <= lowest]
     if overdue:
         shown = [alarm for alarm in shown if alarm["overdue"]]
-    shown.sort(key=lambda alarm: (alarm["level"] not in LEVELS, LEVELS.index(alarm["level"]) if alarm["level"] in LEVELS else 0, alarm["number"]))
+    shown.sort(key=lambda alarm: (alarm["rank"], alarm["number"]))
     exit_code = EXIT_WARNINGS if shown else EXIT_OK
     result = Result(
-        {"alarms": shown, "out_of_service": data["out_of_service"]},
+        {"alarms": shown, "out_of_service": data["out_of_service"], "service_state": data["service_state"]},
         gateway=gateway,
         exit_code=exit_code,
         screen=lambda: _list_screen(shown, data, language, exit_code),
@@ -67,16 +70,45 @@ def list_alarms(level: str | None, *, overdue: bool, everything: bool) -> None:
     finish(settings, "alarms", result)
 
 
+def _rank(level: str, levels: list[str]) -> int:
+    if level not in levels:
+        raise click.BadParameter(f"'{level}' is not one of {', '.join(levels)}", param_hint="'--level'")
+    return levels.index(level)
+
+
 @command.command("show", help="One alarm: what, where, since when, by when.")
 @click.argument("number", type=int, metavar="ID")
-def show(number: int) -> None:
+@click.option("--report", "with_report", is_flag=True, help="What was read from 60 s before to 60 s after, of the bus and of the link; of past alarms too.")
+def show(number: int, *, with_report: bool) -> None:
     settings = current()
     data, gateway, language = ask(settings, "alarms", {})
     alarm = next((found for found in data["alarms"] if found["number"] == number), None)
+    if with_report:
+        show_report(number, alarm, settings)
     if alarm is None:
         raise EdgegwError("E-ALARM", f"no open alarm #{number}", "edgegw alarms; those of the past: edgegw alarms history", EXIT_UNKNOWN)
-    result = Result(alarm, gateway=gateway, screen=lambda: _show_screen(alarm, language), rows=lambda: ((name, value) for name, value in alarm.items()))
+    told = told_of(settings, alarm)
+    *screen, next_step = _show_screen(alarm, language)
+    result = Result(
+        {**alarm, "told": told["told"], "waiting": told["waiting"]},
+        gateway=gateway,
+        screen=lambda: [*screen, *told_lines(told, language), next_step],
+        rows=lambda: ((name, value) for name, value in alarm.items()),
+    )
     finish(settings, "alarms-show", result)
+
+
+def show_report(number: int, alarm: dict[str, Any] | None, settings: Settings) -> NoReturn:
+    """What is known of the alarm while it is open, and its report."""
+    report, gateway, language = ask(settings, "alarm-report", {"number": number})
+    head = list(_show_screen(alarm, language))[:-1] if alarm else [f"#{number}  {report['device'] or ''}  {report['rule']}"]
+    result = Result(
+        {"alarm": alarm, "report": report},
+        gateway=gateway,
+        screen=lambda: [*head, "", *report_screen(report, language)],
+        rows=lambda: ((one["device"], one["point"], one["unit"], *sample) for one in report["series"] for sample in one["samples"]),
+    )
+    finish(settings, "alarms-report", result)
 
 
 @command.command("ack", help="Says that you look after it. The first one counts.")
@@ -159,7 +191,7 @@ def _list_screen(shown: list[dict[str, Any]], data: dict[str, Any], language: st
         rows = [
             [
                 f"#{alarm['number']}",
-                say_level(language, "level", alarm["level"]),
+                say_level(language, alarm),
                 duration(language, alarm["for_s"]),
                 alarm["device"],
                 alarm["place"] or "-",
@@ -173,15 +205,24 @@ def _list_screen(shown: list[dict[str, Any]], data: dict[str, Any], language: st
         yield say(language, "none.chosen", others) if others else say(language, "none")
     if hidden:
         yield from wrap(say(language, "hidden", hidden), _INDENT, screen_width())
+    yield from fault_lines(data["service_state"], language)
     for out in data["out_of_service"]:
         yield from wrap(say(language, "out", out["device"], local(out["until_ms"]), out["by"], out["note"]), _INDENT, screen_width())
     if shown:
         yield both_ends(say(language, "next", f"edgegw alarms show {shown[0]['number']}"), say_common(language, "exit", exit_code))
 
 
+def fault_lines(states: list[dict[str, Any]], language: str) -> Iterator[str]:
+    """Devices that nobody should charge at."""
+    for state in states:
+        yield from wrap(say(language, "fault", state["device"], ", ".join(f"#{number}" for number in state["alarms"])), _INDENT, screen_width())
+
+
 def _marks(alarm: dict[str, Any], language: str) -> Iterator[str]:
     if alarm["state"] == "returned":
         yield say(language, "mark.latched" if alarm["latched"] else "mark.returned")
+    for mark in (mark for mark in ("chattering", "first_out") if alarm.get(mark)):
+        yield say_word(language, "mark", mark)
     if alarm["acknowledged"]:
         yield say(language, "mark.acknowledged", alarm["acknowledged_by"])
     if alarm["visibility"] != "shown":
@@ -192,16 +233,18 @@ def _show_screen(alarm: dict[str, Any], language: str) -> Iterator[str]:
     yield f"#{alarm['number']}  {text_of(alarm, language)}"
     marks = "  ".join(_marks(alarm, language))
     place = "  ".join(part for part in (alarm["device"], alarm["place"], alarm["point"]) if part)
-    lines = [("level", f"{say_level(language, 'level', alarm['level'])}  {marks}".rstrip()), ("device", place)]
+    lines = [("level", f"{say_level(language, alarm)}  {marks}".rstrip()), ("device", place)]
     if alarm["value"] is not None:
         value = f"{alarm['value']:g} {alarm['unit'] if alarm['unit'] != '1' else ''}".rstrip()
         lines.append(("value", value if alarm["limit"] is None else say(language, "show.limit", value, f"{alarm['limit']:g}")))
     lines += [("began", local(alarm["began_at_ms"])), ("raised", local(alarm["raised_at_ms"]))]
+    if alarm.get("told_at_ms") is not None:
+        lines.append(("told", local(alarm["told_at_ms"])))
     seen = say(language, "show.by", local(alarm["acknowledged_at_ms"]), alarm["acknowledged_by"], alarm["note"]).rstrip() if alarm["acknowledged"] else None
     lines.append(("acknowledged", seen or say(language, "show.not_yet")))
     if alarm["cleared_at_ms"] is not None:
         lines.append(("cleared", local(alarm["cleared_at_ms"])))
-    due = "  ".join(say(language, f"show.due.{deadline['what']}", local(deadline["at_ms"])[5:16]) for deadline in alarm["deadlines"])
+    due = "  ".join(f"{say_word(language, 'show.due', deadline['what'])} {local(deadline['at_ms'])[5:16]}" for deadline in alarm["deadlines"])
     if due:
         lines.append(("due", f"{due}  {say(language, 'show.overdue')}" if alarm["overdue"] else due))
     lines.append(("rule", alarm["rule"]))

@@ -25,12 +25,12 @@ def write_parcel(output: str, name: str) -> None:
     """All that the cloud of an uplink has not confirmed, sealed for it. Changes nothing in the store."""
     from pathlib import Path
 
-    from edgegw.block import pack
     from edgegw.buffer.export import open_output
     from edgegw.buffer.waiting import waiting
-    from edgegw.uplink.envelope import BATCH, NO_IDENTITY, SCHEMA, Sealer
+    from edgegw.uplink.envelope import BATCH, NO_IDENTITY, SCHEMA, EnvelopeError, Sealer
     from edgegw.uplink.keys import load_uplink_keys
     from edgegw.uplink.parcel import PARCEL, Frames
+    from edgegw.uplink.schema_parts import messages_of
 
     settings = current()
     config = configured(settings)
@@ -38,12 +38,20 @@ def write_parcel(output: str, name: str) -> None:
     path, _, gateway, language = locate(settings, "")
     keys = load_uplink_keys(uplink, config.paths.state_dir)
     sealer = Sealer(config.gateway.identity, keys.cloud.seal, keys.own.sign)
+
+    def sealed_schema(packed: bytes) -> bytes | None:
+        try:
+            return sealer.seal(SCHEMA, NO_IDENTITY, packed)
+        except EnvelopeError:
+            return None
+
     values = batches = events = 0
     with _finished(Path(output), open_output(Path(output))) as out:
         frames = Frames(out, PARCEL)
         for batch, document in waiting(path, uplink.name, uplink.points):
-            if document is not None:
-                frames.add(sealer.seal(SCHEMA, NO_IDENTITY, pack(document)))
+            if document is not None and batch.schema is not None:
+                for message in messages_of(batch.schema, document, sealed_schema) or ():
+                    frames.add(message)
             frames.add(sealer.seal(BATCH, batch.identity, batch.body))
             batches += 1
             events += batch.values if batch.schema is None else 0

@@ -35,9 +35,10 @@ def command() -> None:
 @click.argument("file", required=False, metavar="[FILE]")
 def check(file: str | None) -> None:
     from edgegw.config.check import forecasts, read, traffic
+    from edgegw.level_use import with_open_alarms
 
     settings = current()
-    loaded = read(Path(file or settings.config))
+    loaded = with_open_alarms(read(Path(file or settings.config)))
     language = screen_language(settings, loaded.config.gateway.language if loaded.config else "")
     buses = forecasts(loaded.config) if loaded.config else []
     uplinks = traffic(loaded.config) if loaded.config else []

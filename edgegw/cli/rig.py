@@ -45,6 +45,7 @@ allow_anonymous false
 persistence false
 max_queued_messages 0
 max_inflight_messages 0
+set_tcp_nodelay true
 user {user}
 """
 _CONFIG = """\
@@ -164,8 +165,8 @@ class Rig:
         places = {"directory": self.directory, "port": self.broker_port, "window_s": self.window_s, "tables": tables}
         self.config.write_text(_CONFIG.format(operator=OPERATOR, station=STATION, gateway=GATEWAY, **places))
 
-    def start_gateway(self) -> None:
-        self._start("gateway", (sys.executable, "-m", "edgegw", "run", "--config", str(self.config), "--json"))
+    def start_gateway(self, *options: str) -> None:
+        self._start("gateway", (sys.executable, "-m", "edgegw", "run", "--config", str(self.config), "--json", *options))
 
     # -- what happens to them
 

@@ -12,8 +12,7 @@ from edgegw.cli.cells import pad, table, wrap
 from edgegw.cli.output import Result, finish, screen_language, screen_width
 from edgegw.cli.settings import Settings, current
 from edgegw.cli.texts import duration
-from edgegw.cli.texts import say_word as say_level
-from edgegw.cli.texts_alarms import say
+from edgegw.cli.texts_alarms import say, say_level
 from edgegw.cli.times import local
 from edgegw.errors import EXIT_OK, EXIT_UNKNOWN, EXIT_WARNINGS, EdgegwError
 
@@ -96,14 +95,19 @@ def _config(settings: Settings) -> Config:
 def _rules(config: Config) -> list[Rule]:
     from edgegw.rules.shipped import with_shipped
 
-    return with_shipped(config.rule, shipped=config.alarms.shipped_rules)
+    return with_shipped(config.rule, shipped=config.alarms.shipped_rules, supply=config.supply)
 
 
 def _find(config: Config, name: str) -> Rule:
     found = next((rule for rule in _rules(config) if rule.name == name), None)
     if found is None:
         from edgegw.config.finding import did_you_mean
+        from edgegw.rules.shipped import shipped_rules
 
+        needs = next((rule.of for rule in shipped_rules() if rule.of and rule.name == name), "")
+        if needs and config.alarms.shipped_rules:
+            keys = " and ".join(dict.fromkeys(("meter", needs)))
+            raise EdgegwError("E-RULE", f'rule "{name}" is not at work: [supply] does not say {keys}', "docs/shipped-rules.md", EXIT_UNKNOWN)
         raise EdgegwError("E-RULE", f'no rule "{name}"{did_you_mean(name, [rule.name for rule in _rules(config)])}', "edgegw rules list", EXIT_UNKNOWN)
     return found
 
@@ -111,21 +115,19 @@ def _find(config: Config, name: str) -> Rule:
 def _plain(rule: Rule, config: Config) -> dict[str, Any]:
     import msgspec
 
+    from edgegw.rules.figures import condition_text, short_text
+    from edgegw.rules.levels import current_name, name_zh, use
+
     own = rule in config.rule
-    return {**msgspec.to_builtins(rule), "origin": "configuration" if own else "shipped", "condition_text": _condition(rule)}
-
-
-def _condition(rule: Rule) -> str:
-    """`temperature > 45, back below 40, for 60 s`"""
-    sign = {"high": ">", "low": "<", "equals": "=", "not_equals": "!="}.get(rule.condition)
-    what = f"{rule.point} {sign} {rule.limit:g}" if sign else f"{rule.point} {rule.condition} {rule.word or f'{rule.limit:g}'}"
-    parts = [f"{rule.role}: {what}" if rule.role else what]
-    if rule.deadband:
-        parts.append(f"-/+ {rule.deadband:g}")
-    if rule.on_delay_s:
-        parts.append(f"{rule.on_delay_s:g} s")
-    parts += [f"& {term.device_class or term.device} {term.point} {term.word or f'{term.condition} {term.limit:g}'}".replace("  ", " ") for term in rule.when]
-    return ", ".join(parts)
+    use(config.level)
+    return {
+        **msgspec.to_builtins(rule),
+        "level": current_name(rule.level),
+        "level_zh": name_zh(rule.level),
+        "origin": "configuration" if own else "shipped",
+        "condition_text": condition_text(rule),
+        "short_text": short_text(rule),
+    }
 
 
 # -- screens
@@ -136,9 +138,9 @@ def _list_screen(rules: list[dict[str, Any]], language: str) -> list[str]:
     rows = [
         [
             rule["name"] if rule["enabled"] else f"({rule['name']})",
-            say_level(language, "level", rule["level"]),
+            say_level(language, rule),
             ",".join(rule["devices"]) or rule["device_class"] or rule["role"] or "-",
-            rule["condition_text"],
+            rule["short_text"],
         ]
         for rule in rules
     ]
@@ -146,7 +148,7 @@ def _list_screen(rules: list[dict[str, Any]], language: str) -> list[str]:
 
 
 def _show_screen(rule: dict[str, Any], language: str) -> Iterator[str]:
-    yield f"{rule['name']}  {say_level(language, 'level', rule['level'])}  {say(language, 'origin.' + rule['origin'])}"
+    yield f"{rule['name']}  {say_level(language, rule)}  {say(language, 'origin.' + rule['origin'])}"
     text = (rule["text_zh"] if language == "zh" else "") or rule["text"]
     lines = [
         ("condition", rule["condition_text"]),

@@ -29,6 +29,7 @@ CONTROL_NAME = "station.sock"
     help="day: a whole day with its events from 06:00, an hour a minute; or a file with steps of your own. Default: real time from the station's start hour.",
 )
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True, max=100_000), help="How fast the station's time runs. Above 1 serial lines are not paced.")
+@click.option("--from", "begin", metavar="HH:MM", help="At which time of its day the station starts. Default: 06:00 of the day, else the station's start hour.")
 @click.option(
     "--journal",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -48,7 +49,7 @@ def command(**options: Any) -> None:
     if options["tell"]:
         _tell(options["station_file"], options["control"], options["tell"])
     else:
-        _run(options["station_file"], options["scenario"], options["speed"], options["journal"], options["control"])
+        _run(options["station_file"], options["scenario"], options["speed"], options["journal"], options["control"], _hour(options["begin"]))
 
 
 def _tell(station_file: Path | None, control: Path | None, words: str) -> None:
@@ -67,7 +68,19 @@ def _tell(station_file: Path | None, control: Path | None, words: str) -> None:
     click.echo(json.dumps(answer, ensure_ascii=False))
 
 
-def _run(station_file: Path | None, scenario: str | None, speed: float | None, journal: Path | None, control: Path | None) -> None:
+def _hour(begin: str | None) -> float | None:
+    """`15:20` as an hour with its fraction."""
+    if begin is None:
+        return None
+    hours, _, minutes = begin.partition(":")
+    if not (hours.isdecimal() and minutes.isdecimal() and int(hours) < 24 and int(minutes) < 60):
+        raise click.BadParameter(f"{begin!r} is no time of the day like 15:20", param_hint="--from")
+    return int(hours) + int(minutes) / 60
+
+
+def _run(  # noqa: PLR0913, PLR0917 - the command's options
+    station_file: Path | None, scenario: str | None, speed: float | None, journal: Path | None, control: Path | None, hour: float | None
+) -> None:
     import msgspec
 
     from edgegw.cli.settings import current
@@ -78,8 +91,10 @@ def _run(station_file: Path | None, scenario: str | None, speed: float | None, j
     station = load_station(station_file)
     steps = load_scenario(scenario) if scenario else None
     if scenario == "day":
-        station = msgspec.structs.replace(station, start_hour=DAY_START_HOUR)
+        hour = DAY_START_HOUR if hour is None else hour
         speed = speed or DAY_SPEED
+    if hour is not None:
+        station = msgspec.structs.replace(station, start_hour=hour)
     if control is None and station.links:
         control = Path(station.links) / CONTROL_NAME
         control.parent.mkdir(parents=True, exist_ok=True)

@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
+from edgegw.cli.alarms import fault_lines
 from edgegw.cli.cells import WIDTH, both_ends, pad, table, wrap
 from edgegw.cli.output import Result, finish, paint, screen_language, screen_width
 from edgegw.cli.settings import Settings, current
 from edgegw.cli.texts import count, duration, say, say_word
+from edgegw.cli.texts_alarms import say_level
 from edgegw.control.client import Connection
 from edgegw.errors import EXIT_CHECK_FAILED, EXIT_NO_DAEMON, EXIT_OK, EXIT_WARNINGS, EdgegwError
 
@@ -73,6 +75,7 @@ def render(data: dict[str, Any], language: str, settings: Settings, exit_code: i
         yield from _bus_table(data["buses"], language)
     yield ""
     yield from _alarm_table(data["alarms"], language)
+    yield from fault_lines(data.get("service_state", []), language)
     step = _next_step(data)
     if exit_code is not None and (step or exit_code):
         yield both_ends(say(language, "next", step) if step else "", say(language, "exit", exit_code))
@@ -174,7 +177,7 @@ def _alarm_table(alarms: list[dict[str, Any]], language: str) -> list[str]:
         return [say(language, "status.no_alarm")]
     heads = [say(language, f"head.{name}") for name in ("alarm", "for", "level", "device", "what")]
     shown = alarms[:_ALARMS_SHOWN_MAX]
-    rows = [[f"#{a['number']}", duration(language, a["for_s"]), say_word(language, "level", a["level"]), a["device"], _what(a, language)] for a in shown]
+    rows = [[f"#{a['number']}", duration(language, a["for_s"]), say_level(language, a), a["device"], _what(a, language)] for a in shown]
     more = [f"... +{len(alarms) - len(shown)}"] if len(alarms) > len(shown) else []
     return table(heads, rows, right=frozenset(), flexible=4, width=max(WIDTH, screen_width())) + more
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from edgegw.cli.texts import say_word as shipped_word
+
 TEXTS: dict[str, tuple[str, str]] = {
     "none": ("No alarm.", "无告警。"),
     "none.chosen": ("No alarm that fits; {} others: edgegw alarms", "没有符合条件的告警；另有 {} 条：edgegw alarms"),
@@ -21,8 +25,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "mark.returned": ("over, waits for ack", "已恢复，待确认"),
     "mark.latched": ("over, waits for reset", "已恢复，待复位"),
     "mark.suppressed": ("below another", "下级告警"),
+    "mark.chattering": ("comes and goes", "频繁动作"),
+    "mark.first_out": ("first of its group", "首出告警"),
     "mark.shelved": ("shelved", "已搁置"),
     "mark.out_of_service": ("out of service", "停用"),
+    "fault": ("{} is out of service: alarm {} (service_state)", "{} 因告警 {} 退出服务（service_state）"),
     "out": ("{} is out of service until {} ({}: {})", "{} 停用至 {}（{}：{}）"),
     "show.level": ("Level", "级别"),
     "show.device": ("Device", "设备"),
@@ -31,15 +38,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     "show.limit": ("{} (limit {})", "{}（限值 {}）"),
     "show.began": ("Began", "开始"),
     "show.raised": ("Raised", "触发"),
+    "show.told": ("Told", "告知"),
     "show.acknowledged": ("Acked", "确认"),
     "show.by": ("{}  by {}  {}", "{}  {}  {}"),
     "show.not_yet": ("not yet", "尚未"),
     "show.cleared": ("Cleared", "恢复"),
     "show.due": ("Due", "时限"),
-    "show.due.diagnosis": ("diagnosis {}", "诊断 {}"),
-    "show.due.plan": ("plan {}", "方案 {}"),
-    "show.due.depart": ("depart {}", "出发 {}"),
-    "show.due.arrive": ("arrive {}", "到达 {}"),
+    "show.due.diagnosis": ("diagnosis", "诊断"),
+    "show.due.plan": ("plan", "方案"),
+    "show.due.depart": ("depart", "出发"),
+    "show.due.arrive": ("arrive", "到达"),
     "show.overdue": ("OVERDUE", "超时"),
     "show.rule": ("Rule", "规则"),
     "done.ack": ("#{} acknowledged by {}.", "#{} 已由 {} 确认。"),
@@ -63,6 +71,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "edge.shelved": ("shelved", "搁置"),
     "edge.unshelved": ("unshelved", "结束搁置"),
     "edge.closed": ("closed", "关闭"),
+    "edge.chattering": ("chattering", "频繁动作"),
+    "edge.settled": ("settled", "趋于稳定"),
     "stats.span": ("The last {}", "最近 {}"),
     "stats.raised": ("Raised", "触发"),
     "stats.raised.rate": ("{} ({} a day; {} in the worst 10 minutes)", "{}（每天 {}；10 分钟内最多 {}）"),
@@ -87,6 +97,31 @@ TEXTS: dict[str, tuple[str, str]] = {
     "rule.what": ("Says", "内容"),
     "rule.basis": ("Basis", "依据"),
     "trial.count": ("{0} would have raised {1} alarms over {2} readings of the last {3} days.", "规则 {0}：最近 {3} 天的 {2} 条读数中会触发 {1} 次告警。"),
+    "head.point": ("POINT", "测点"),
+    "head.unit": ("UNIT", "单位"),
+    "head.before": ("-60 s", "-60 s"),
+    "head.at_raise": ("0 s", "0 s"),
+    "head.after": ("+60 s", "+60 s"),
+    "head.least": ("MIN", "最小"),
+    "head.most": ("MAX", "最大"),
+    "head.readings": ("N", "次数"),
+    "head.quality": ("QUALITY", "质量"),
+    "head.value": ("VALUE", "值"),
+    "head.from_raise": ("FROM RAISE", "距触发"),
+    "report.span": ("Readings from {} to {}, raised {}", "读数 {} 至 {}，触发于 {}"),
+    "report.part": ("The minute after the raise is not over yet.", "触发后的一分钟尚未结束。"),
+    "report.none": ("The store has no reading of that time.", "存储中没有该时段的读数。"),
+    "report.left": ("{} more points: --json has those that were kept", "另有 {} 个测点：见 --json"),
+    "report.readings": ("{}: {} of {} readings, those that changed, nearest to the raise", "{}：{}/{} 条读数（有变化、最接近触发时刻）"),
+    "report.bus": ("Bus {} {}, {} % busy over {} s: {}", "总线 {} {}，占用 {} %（{} 秒）：{}"),
+    "report.unit": (
+        "{}: {} asked, {} answered, {} timed out, {} broken frames, {} exceptions, P95 {} ms",
+        "{}：请求 {}，应答 {}，超时 {}，坏帧 {}，异常 {}，P95 {} 毫秒",
+    ),
+    "report.uplink": ("Cloud {} {}, last receipt {} s before: {}", "平台 {} {}，最近回执 {} 秒前：{}"),
+    "report.connected": ("connected", "已连接"),
+    "report.away": ("not connected", "未连接"),
+    "report.good": ("no fault", "无故障"),
     "next": ("Next: {}", "下一步: {}"),
 }
 
@@ -94,6 +129,11 @@ TEXTS: dict[str, tuple[str, str]] = {
 def say(language: str, text_id: str, *values: object) -> str:
     """A text in the caller's language, English for an unknown language."""
     return TEXTS[text_id][language == "zh"].format(*values)
+
+
+def say_level(language: str, found: Mapping[str, object]) -> str:
+    """What the level of an alarm, an event or a rule is called. `level_zh` is empty where a level has one name."""
+    return str((found.get("level_zh") if language == "zh" else "") or shipped_word(language, "level", str(found["level"])))
 
 
 def say_word(language: str, group: str, word: str) -> str:

@@ -28,7 +28,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "client.without": ("none configured, and the broker asks for none", "未配置，服务器亦未要求"),
     "login.as": ("MQTT {} as {}", "MQTT {}，标识 {}"),
     "login.limits": (", takes {} messages at once", "，同时接收 {} 条"),
-    "topic.may": ("{} may be read, {} written", "{} 可读，{} 可写"),
+    "topic.may": ("{} may be read, {} written", "可读 {}，可写 {}"),
     "topic.unheard": ("; the broker says that nobody listens", "；服务器称无人订阅"),
     "receipt.good": ("signed by our cloud after {} ms", "{} 毫秒后收到平台签名"),
     "status.today": ("Today", "今日"),

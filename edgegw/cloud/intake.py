@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from edgegw.block import SchemaSource, decode_schema, schema_hash
-from edgegw.cloud.opening import Keyring, Message, RefusedError, block_of, event_rows, open_message, reading_rows, schema_of
+from edgegw.cloud.opening import Keyring, Message, RefusedError, block_of, check_schema, document_of, event_rows, is_volatile, open_message, reading_rows
 from edgegw.cloud.sink import Arrival, Sink, SinkConflictError
 from edgegw.model import Identity, Stream
+from edgegw.uplink.schema_parts import SchemaPart, joined
 
 logger = logging.getLogger("edgegw.cloud")
 
@@ -38,6 +39,8 @@ class Intake:
         self._keyring = keyring
         self._sink = sink
         self._reasons_told: set[tuple[str, str]] = set()
+        self._volatile: set[str] = set()
+        """Gateways whose last batch came from memory."""
         self.received = 0
         self.repeated = 0
         self.refused = 0
@@ -64,7 +67,13 @@ class Intake:
             logger.warning("refused on %s: %s; more of this kind are only recorded", topic, refusal)
 
     def _take_schema(self, message: Message, now_ms: int) -> list[Taken]:
-        document, _ = schema_of(message)
+        document = document_of(message)
+        if isinstance(document, SchemaPart):
+            whole = self._join(message.gateway, document, now_ms)
+            if whole is None:
+                return []
+            document = whole
+        check_schema(document)
         schema = schema_hash(document)
         self._sink.write_schema(message.gateway, schema, document, now_ms)
         taken: list[Taken] = []
@@ -72,6 +81,20 @@ class Intake:
             self._sink.unpark(parked.parked_id)
             taken += self.take(parked.topic, parked.payload, now_ms)
         return taken
+
+    def _join(self, gateway: str, part: SchemaPart, now_ms: int) -> bytes | None:
+        """The whole document with this part, None while another is missing, or where it is known already."""
+        if self._sink.schema(gateway, part.schema) is not None:
+            return None
+        if self._sink.write_schema_part(gateway, part.schema, part.offset, part.content, now_ms) < part.total_bytes:
+            return None
+        whole = joined(self._sink.schema_parts(gateway, part.schema), part.total_bytes)
+        if whole is None:
+            return None
+        self._sink.drop_schema_parts(gateway, part.schema)
+        if schema_hash(whole) != part.schema:
+            raise RefusedError("content", f"the parts of schema {part.schema.hex()} do not make it")
+        return whole
 
     def _take_batch(self, message: Message, topic: str, payload: bytes, now_ms: int) -> list[Taken]:
         if message.identity.stream == Stream.EVENT:
@@ -87,8 +110,20 @@ class Intake:
         self.repeated += new == 0
         identity = message.identity
         epoch = f"{identity.epoch:016x}"
-        self._sink.record_batch(Arrival(message.kind, message.gateway, epoch, identity.stream, identity.first, identity.last, now_ms, len(payload), new))
+        volatile = is_volatile(message)
+        self._tell_volatile(message.gateway, volatile=volatile)
+        arrival = Arrival(message.kind, message.gateway, epoch, identity.stream, identity.first, identity.last, now_ms, len(payload), new, volatile)
+        self._sink.record_batch(arrival)
         return [Taken(message.gateway, identity, identity.stream == Stream.EVENT)]
+
+    def _tell_volatile(self, gateway: str, *, volatile: bool) -> None:
+        """One line for each change: this is how a cloud learns that a disk out there is full or broken."""
+        if volatile and gateway not in self._volatile:
+            self._volatile.add(gateway)
+            logger.warning("%s sends from memory: its disk takes nothing", gateway)
+        elif not volatile and gateway in self._volatile:
+            self._volatile.discard(gateway)
+            logger.info("%s sends from its disk again", gateway)
 
     def _store_readings(self, message: Message, rows: Sequence[tuple[Any, ...]]) -> int:
         gaps = self._gaps(message.gateway, message.identity)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from edgegw.errors import EdgegwError
 from edgegw.model import Event, Identity, Stream, Value
 from edgegw.uplink.envelope import BATCH, NO_IDENTITY, SCHEMA, EnvelopeError, Sealed, check_signature, open_sealed, take_apart
 from edgegw.uplink.keys import CloudKeys, GatewayPublic, load_gateway_publics
+from edgegw.uplink.schema_parts import SchemaPart, read_part
 
 # A stranger's messages must not make the receiver read its key directory all the time.
 _RELOAD_INTERVAL_S = 2.0
@@ -31,6 +33,9 @@ STREAMS_OF_TOPIC: Mapping[str, frozenset[int]] = {
 }
 _KINDS: Mapping[int, str] = {0: "m", Stream.EVENT: "e", Stream.ENERGY: "n", Stream.TELEMETRY: "t"}
 _INT64_MAX = 2**63 - 1
+# Heads of CBOR arrays: of three elements, where a batch of events that is stored has two; of seven, where a block has six.
+_VOLATILE_EVENTS = b"\x83"
+_VOLATILE_BLOCK = b"\x87"
 # In the body of an event, which is text: counters of 64 bits without a sign too.
 _INTEGER_BITS_MAX = 64
 
@@ -120,17 +125,30 @@ def _check_speaker(sealed: Sealed, gateway: str, keyring: Keyring) -> None:
 # -- content
 
 
-def schema_of(message: Message) -> tuple[bytes, dict[int, SchemaSource]]:
-    """The schema document of a message on topic m. Raises RefusedError."""
+def document_of(message: Message) -> bytes | SchemaPart:
+    """What a message on topic m holds: a schema document, or a part of one. Raises RefusedError."""
     try:
         document = unpack(message.packed)
+        return read_part(document) or document
+    except BlockError as fault:
+        raise RefusedError("content", str(fault)) from fault
+
+
+def check_schema(document: bytes) -> None:
+    """Raises RefusedError where it is no schema document."""
+    try:
         sources = decode_schema(document)
     except BlockError as fault:
         raise RefusedError("content", str(fault)) from fault
     for source in sources.values():
         if len({point.name for point in source.points}) != len(source.points):
             raise RefusedError("content", f"source {source.source_id} names a point twice")
-    return document, sources
+
+
+def is_volatile(message: Message) -> bool:
+    """Sent from memory while the gateway's disk took nothing: the document of a batch has one element more. Of a batch that opened."""
+    first = zlib.decompressobj(-15).decompress(message.packed[1:], 1)
+    return first == (_VOLATILE_EVENTS if message.identity.stream == Stream.EVENT else _VOLATILE_BLOCK)
 
 
 def block_of(message: Message) -> tuple[bytes, list[Row]]:

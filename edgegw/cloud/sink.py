@@ -35,6 +35,8 @@ class Arrival(msgspec.Struct, frozen=True):
     size_bytes: int
     new: int
     """Sequences that were not settled before; 0 for a repeated batch."""
+    volatile: bool = False
+    """Sent from memory while the gateway's disk took nothing."""
 
 
 class Parked(msgspec.Struct, frozen=True):
@@ -81,6 +83,16 @@ class Sink(Protocol):
     def schema(self, gateway: str, schema: bytes) -> bytes | None: ...
 
     def write_schema(self, gateway: str, schema: bytes, document: bytes, received_at_ms: int) -> None: ...
+
+    def write_schema_part(self, gateway: str, schema: bytes, offset: int, content: bytes, received_at_ms: int) -> int:
+        """Keeps a part of a schema document until the whole is there; returns how many bytes of it are kept, what came twice counted twice."""
+        ...
+
+    def schema_parts(self, gateway: str, schema: bytes) -> Sequence[tuple[int, bytes]]:
+        """(offset, bytes), ascending."""
+        ...
+
+    def drop_schema_parts(self, gateway: str, schema: bytes) -> None: ...
 
     def park(self, gateway: str, schema: bytes, topic: str, payload: bytes, received_at_ms: int) -> bool:
         """False when there is no room: the gateway keeps the batch and sends it again."""

@@ -3,9 +3,9 @@
     readings   one row a value                          events     one row an event
     settled    intervals stored or declared lost        schemas    documents by gateway and hash
     batches    every batch as it came, in order         parked     batches whose schema has not come yet
-    refused    what was not taken, and why
+    refused    what was not taken, and why      schema_part  documents of which not all parts have come
 
-One connection; WAL and synchronous=FULL, since a receipt says that the data survives a power cut.
+`PRAGMA user_version` counts the steps that a file has behind it; one that is older is brought up when it is opened. One connection; WAL and synchronous=FULL, since a receipt says that the data survives a power cut.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from edgegw.cloud.sink import Arrival, Parked, SinkConflictError, SinkError
 from edgegw.errors import EXIT_STORE, EdgegwError
 from edgegw.intervals import IntervalSet
 from edgegw.model import Identity
+from edgegw.uplink.schema_parts import PARTS_MAX
 
 # Batches wait for a schema document that travels before them: more than a few mean a fault, and the gateway keeps what is not receipted.
 PARKED_MAX = 1000
@@ -27,27 +28,36 @@ PARKED_MAX = 1000
 PARKED_GATEWAY_MAX = 100
 # Evidence, not an archive: anyone who may publish can fill it.
 REFUSED_MAX = 10_000
+# Documents of one gateway that come in parts at the same time: a gateway has a handful of schemas in its store.
+SCHEMAS_IN_PARTS_MAX = 8
 # (gateway, epoch, stream) whose intervals are held in memory; a gateway has three or four at a time.
 _SETTLED_IN_MEMORY_MAX = 4096
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS readings(gateway TEXT NOT NULL, epoch TEXT NOT NULL, stream INTEGER NOT NULL, seq INTEGER NOT NULL, device TEXT NOT NULL,
+_FIRST_TABLES = (
+    """CREATE TABLE IF NOT EXISTS readings(gateway TEXT NOT NULL, epoch TEXT NOT NULL, stream INTEGER NOT NULL, seq INTEGER NOT NULL, device TEXT NOT NULL,
     point TEXT NOT NULL, read_at_ms INTEGER NOT NULL, value, quality TEXT NOT NULL, clock TEXT NOT NULL,
-    PRIMARY KEY(gateway, epoch, stream, seq, point)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS events(gateway TEXT NOT NULL, epoch TEXT NOT NULL, stream INTEGER NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL,
+        PRIMARY KEY(gateway, epoch, stream, seq, point)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS events(gateway TEXT NOT NULL, epoch TEXT NOT NULL, stream INTEGER NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL,
     device TEXT, at_ms INTEGER NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY(gateway, epoch, stream, seq)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS settled(gateway TEXT NOT NULL, epoch TEXT NOT NULL, stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-    PRIMARY KEY(gateway, epoch, stream, first)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS schemas(gateway TEXT NOT NULL, schema BLOB NOT NULL, document BLOB NOT NULL, received_at_ms INTEGER NOT NULL,
-    PRIMARY KEY(gateway, schema)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS batches(arrival INTEGER PRIMARY KEY, topic_kind TEXT NOT NULL, gateway TEXT NOT NULL, epoch TEXT NOT NULL,
-    stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, received_at_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, new INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS parked(parked_id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, schema BLOB NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
-    received_at_ms INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS refused(refused_id INTEGER PRIMARY KEY, received_at_ms INTEGER NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL,
-    text TEXT NOT NULL, bytes INTEGER NOT NULL);
-"""
+        PRIMARY KEY(gateway, epoch, stream, seq)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS settled(gateway TEXT NOT NULL, epoch TEXT NOT NULL, stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+        PRIMARY KEY(gateway, epoch, stream, first)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS schemas(gateway TEXT NOT NULL, schema BLOB NOT NULL, document BLOB NOT NULL, received_at_ms INTEGER NOT NULL,
+        PRIMARY KEY(gateway, schema)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS batches(arrival INTEGER PRIMARY KEY, topic_kind TEXT NOT NULL, gateway TEXT NOT NULL, epoch TEXT NOT NULL,
+    stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, received_at_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, new INTEGER NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS parked(parked_id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, schema BLOB NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
+    received_at_ms INTEGER NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS refused(refused_id INTEGER PRIMARY KEY, received_at_ms INTEGER NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL,
+    text TEXT NOT NULL, bytes INTEGER NOT NULL)""",
+)
+_PARTS_AND_VOLATILE = (
+    "ALTER TABLE batches ADD COLUMN volatile INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE schema_part(gateway TEXT NOT NULL, schema BLOB NOT NULL, at_byte INTEGER NOT NULL, bytes BLOB NOT NULL, received_at_ms INTEGER NOT NULL,
+    PRIMARY KEY(gateway, schema, at_byte)) WITHOUT ROWID""",
+)
+# A released step is never edited. The first is also for files that were made before steps were counted.
+STEPS = (_FIRST_TABLES, _PARTS_AND_VOLATILE)
 _RANGE = "gateway = ? AND epoch = ? AND stream = ? AND seq BETWEEN ? AND ?"
 
 
@@ -63,10 +73,23 @@ class SqliteSink:
         try:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.executescript(_SCHEMA)
+            self._migrate(path)
         except sqlite3.Error as fault:
             self._connection.close()
             raise _unusable(path, fault) from fault
+
+    def _migrate(self, path: Path) -> None:
+        """All steps in one transaction: another receiver may open the same file."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > len(STEPS):
+            self._connection.close()
+            what = f"the sink {path} was written by a newer edgegw (version {version} of its tables, known are {len(STEPS)})"
+            raise EdgegwError("E-SINK", what, "update this receiver, or name another sink", EXIT_STORE)
+        for statement in (one for step in STEPS[version:] for one in step):
+            self._connection.execute(statement)
+        self._connection.execute(f"PRAGMA user_version={len(STEPS)}")
+        self._connection.execute("COMMIT")
 
     def begin(self) -> None:
         with _told():
@@ -151,6 +174,34 @@ class SqliteSink:
         with _told():
             self._connection.execute("INSERT OR IGNORE INTO schemas VALUES(?, ?, ?, ?)", (gateway, schema, document, received_at_ms))
 
+    def write_schema_part(self, gateway: str, schema: bytes, offset: int, content: bytes, received_at_ms: int) -> int:
+        """A document with too many parts begins anew; of too many documents the one that has waited longest goes: both come again."""
+        with _told():
+            if self._count_parts(gateway, schema)[0] >= PARTS_MAX:
+                self.drop_schema_parts(gateway, schema)
+            # Cut differently, the longer part has more of the document.
+            keep_longer = "ON CONFLICT DO UPDATE SET bytes = excluded.bytes WHERE length(excluded.bytes) > length(schema_part.bytes)"
+            self._connection.execute(f"INSERT INTO schema_part VALUES(?, ?, ?, ?, ?) {keep_longer}", (gateway, schema, offset, content, received_at_ms))
+            others = "SELECT schema FROM schema_part WHERE gateway = ? AND schema <> ? GROUP BY schema ORDER BY max(received_at_ms) DESC LIMIT -1 OFFSET ?"
+            for (one,) in self._connection.execute(others, (gateway, schema, SCHEMAS_IN_PARTS_MAX - 1)).fetchall():
+                self.drop_schema_parts(gateway, one)
+            return self._count_parts(gateway, schema)[1]
+
+    def _count_parts(self, gateway: str, schema: bytes) -> tuple[int, int]:
+        """(parts, bytes)"""
+        question = "SELECT count(*), coalesce(sum(length(bytes)), 0) FROM schema_part WHERE gateway = ? AND schema = ?"
+        count, size = self._connection.execute(question, (gateway, schema)).fetchone()
+        return count, size
+
+    def schema_parts(self, gateway: str, schema: bytes) -> list[tuple[int, bytes]]:
+        question = "SELECT at_byte, bytes FROM schema_part WHERE gateway = ? AND schema = ? ORDER BY at_byte"
+        with _told():
+            return self._connection.execute(question, (gateway, schema)).fetchall()
+
+    def drop_schema_parts(self, gateway: str, schema: bytes) -> None:
+        with _told():
+            self._connection.execute("DELETE FROM schema_part WHERE gateway = ? AND schema = ?", (gateway, schema))
+
     def park(self, gateway: str, schema: bytes, topic: str, payload: bytes, received_at_ms: int) -> bool:
         with _told():
             count, own = self._connection.execute("SELECT count(*), coalesce(sum(gateway = ?), 0) FROM parked", (gateway,)).fetchone()
@@ -172,11 +223,11 @@ class SqliteSink:
     def record_batch(self, arrival: Arrival) -> None:
         row = (
             *(arrival.kind, arrival.gateway, arrival.epoch, arrival.stream, arrival.first, arrival.last),
-            *(arrival.received_at_ms, arrival.size_bytes, arrival.new),
+            *(arrival.received_at_ms, arrival.size_bytes, arrival.new, int(arrival.volatile)),
         )
-        columns = "topic_kind, gateway, epoch, stream, first, last, received_at_ms, bytes, new"
+        columns = "topic_kind, gateway, epoch, stream, first, last, received_at_ms, bytes, new, volatile"
         with _told():
-            self._connection.execute(f"INSERT INTO batches({columns}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._connection.execute(f"INSERT INTO batches({columns}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def record_refused(self, received_at_ms: int, topic: str, reason: str, text: str, size_bytes: int) -> None:
         row = (received_at_ms, topic[:128], reason, text[:256], size_bytes)

@@ -16,14 +16,18 @@ from pathlib import Path
 import msgspec
 
 from edgegw.config.bus_load import Forecast, forecast, judge_load
+from edgegw.config.channel_check import check_channels
 from edgegw.config.device_check import check_devices, fault_of_profile
 from edgegw.config.finding import ERROR, WARNING, Finding
+from edgegw.config.level_check import check_levels
 from edgegw.config.lines import LineIndex
 from edgegw.config.load import Loaded, load
 from edgegw.config.model import Bus, Config
+from edgegw.config.notify_check import check_notify
 from edgegw.config.rule_check import check_rules
 from edgegw.config.salvage import Rest
 from edgegw.config.site import Doubt, Site
+from edgegw.config.supply_check import check_supply
 from edgegw.config.truth_check import check_truth
 from edgegw.config.uplink_check import check_deadbands, check_uplinks
 from edgegw.config.uplink_forecast import UplinkForecast, forecast_uplinks, judge_quotas
@@ -89,8 +93,12 @@ def _doubts(config: Config, *, running: bool) -> list[Doubt]:
         *check_devices(site),
         *_loads(site),
         *check_rules(site),
+        *check_levels(config),
         *check_truth(site),
+        *check_supply(site),
         *check_uplinks(config, running=running),
+        *check_channels(site, running=running),
+        *check_notify(config),
         *check_deadbands(config),
         *judge_quotas(site),
     ]

@@ -5,11 +5,18 @@ Reading and checking is `load.py` (one file, all mistakes) and `check.py` (what 
 
 from __future__ import annotations
 
-from math import nan
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+from edgegw.config.channel_model import ChannelTable
+from edgegw.config.level_model import Level
+from edgegw.config.notify_model import Recipient, Route
+from edgegw.config.rule_model import Rule, Term
+from edgegw.config.supply_model import Supply
+
+__all__ = ["Rule", "Term"]
 
 Code = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,16}$")]
 """A code that travels in topics and payloads."""
@@ -18,7 +25,6 @@ Name = Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,32}$")]
 Seconds = Annotated[float, Meta(le=31_536_000)]
 Milliseconds = Annotated[int, Meta(le=600_000)]
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
-Level = Literal["critical", "major", "minor", "notice"]
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -145,7 +151,9 @@ class Device(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
         dict[str, Annotated[float, Meta(ge=0.02, le=86_400)]],
         Meta(description="Poll period of a group of points, instead of the profile's."),
     ] = {}
-    offline_after_s: Annotated[Seconds, Meta(description="Without an answer for this long, and 3 polls failed, the device is offline.", ge=1)] = 15.0
+    offline_after_s: Annotated[
+        Seconds, Meta(description="Without an answer for this long, and 3 polls failed, the device is offline; 0: 15 s, an inverter 60 s.", ge=0)
+    ] = 0.0
 
     rated_kw: Annotated[float, Meta(description="Rated power in kW: larger steps of its registers are judged by it; 0: not judged.", ge=0, le=1_000_000)] = 0.0
     sleep_states: Annotated[
@@ -155,6 +163,11 @@ class Device(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     input: Annotated[
         dict[str, Contact],
         Meta(description='How its inputs are wired, by number: input = { "4" = { contact = "nc", fail_safe = true, debounce_ms = 1000, name = "smoke" } }.'),
+    ] = {}
+
+    roles: Annotated[
+        dict[str, Literal["ambient", "busbar", "joint", "battery_box"]],
+        Meta(description='What its points measure, where rules must know: roles = { "temperature.1" = "busbar", "temperature.8" = "ambient" }.'),
     ] = {}
 
     @property
@@ -169,67 +182,17 @@ class Alarms(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     shipped_rules: Annotated[bool, Meta(description="The rules that every station has (edgegw rules list); a [[rule]] of the same name changes one.")] = True
 
 
-class Term(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A condition that must hold too."""
-
-    point: Annotated[str, Meta(description="Point that is looked at.")]
-    condition: Annotated[
-        Literal["high", "low", "equals", "word"],
-        Meta(description="high: value above limit; low: below; equals: value is limit; word: word stands in the text."),
-    ] = "equals"
-    limit: Annotated[float, Meta(description="Limit in the point's unit.")] = 1.0
-    word: Annotated[str, Meta(description='Of word: OB in "OB DISCHRG".', max_length=32)] = ""
-    device: Annotated[str, Meta(description="Device of the point; empty: the one that is judged.")] = ""
-    device_class: Annotated[str, Meta(description="Or: the only device of this class (a station has one UPS, one incoming meter).")] = ""
-
-
-class Rule(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One condition on a point of every device that it names."""
-
-    name: Annotated[Name, Meta(description="Name of the rule, unique.")]
-    condition: Annotated[
-        Literal["high", "low", "equals", "not_equals", "bit", "rise", "fall", "deviation", "frozen", "missing", "word"],
-        Meta(
-            description="high: value above limit; low: below; equals, not_equals: value is limit or not (digital inputs, states); bit: that bit is set; "
-            "rise, fall: by more than limit within window_s; deviation: from reference by more than limit; frozen, missing: for limit seconds; "
-            "word: word stands in the text."
-        ),
-    ]
-    point: Annotated[str, Meta(description="Point that is judged, as in the dictionary; * stands for any letters.")]
-    limit: Annotated[float, Meta(description="Limit in the point's unit; for bit the number of the bit, for frozen and missing seconds; word has none.")] = nan
-    word: Annotated[str, Meta(description='Of word: OB in "OB DISCHRG".', max_length=32)] = ""
-    role: Annotated[str, Meta(description="Judge inputs of this role alone (device.input); empty: whatever the point says.", max_length=32)] = ""
-    device_class: Annotated[str, Meta(description="Judge every device of this class (meter, ups, inverter, sensor, input, ...); empty: any.")] = ""
-    devices: Annotated[list[str], Meta(description="Judge only these devices; * stands for any letters.")] = []
-    deadband: Annotated[float, Meta(description="The value must come back by this much before the alarm clears, in the point's unit.", ge=0)] = 0.0
-    on_delay_s: Annotated[Seconds, Meta(description="The condition must hold this long before the alarm is raised.", ge=0)] = 0.0
-    off_delay_s: Annotated[Seconds, Meta(description="The condition must be gone this long before the alarm clears.", ge=0)] = 0.0
-    window_s: Annotated[Seconds, Meta(description="Of rise and fall: within this time.", ge=0)] = 600.0
-    reference: Annotated[str, Meta(description="Of deviation: the point compared with, of the same device, or as CODE.point.")] = ""
-    when: Annotated[list[Term], Meta(description="Conditions that must all hold too: [{ point = ..., limit = 1 }].")] = []
-    episode: Annotated[
-        str, Meta(description="Rules of one name here share one alarm of a device: the most severe that holds gives its level and text.", max_length=32)
-    ] = ""
-    level: Annotated[Level, Meta(description="Level of the alarm.")] = "minor"
-    latched: Annotated[bool, Meta(description="The alarm stays until it is reset, also when its condition has ended.")] = False
-    explains: Annotated[
-        list[str], Meta(description='Alarms that this one explains, as "class: rule": they are written down, but nobody is called for them ("pile: *").')
-    ] = []
-    alone: Annotated[bool, Meta(description="Told also when another alarm explains it.")] = False
-    safety: Annotated[bool, Meta(description="Fire, smoke, water, intrusion: never hidden below another alarm, shelved for an hour at most.")] = False
-    enabled: Annotated[bool, Meta(description="false switches a shipped rule of this name off.")] = True
-    text: Annotated[str, Meta(description="What the alarm says to people.", max_length=128)] = ""
-    text_zh: Annotated[str, Meta(description="The same in Chinese.", max_length=128)] = ""
-
-
 class Computed(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One point that is computed of others."""
 
     code: Annotated[Name, Meta(description="Device that the point belongs to, of class computed; several points may share it.")]
     point: Annotated[str, Meta(description="Name of the point, as in the dictionary, which gives its unit.")]
     operation: Annotated[
-        Literal["sum", "difference", "ratio"],
-        Meta(description="sum of all; difference: the first less all others; ratio: the first over the second."),
+        Literal["sum", "difference", "ratio", "unbalance", "dew_point", "dew_margin"],
+        Meta(
+            description="sum of all; difference: the first less all others; ratio: the first over the second; unbalance: of three line voltages; "
+            "dew_point: of temperature and humidity; dew_margin: how far a surface, the third input, is above it."
+        ),
     ]
     inputs: Annotated[list[str], Meta(description='What it is computed of: ["AC-01.active_power", "AC-02.active_power"].')]
     period_s: Annotated[float, Meta(description="It is computed anew at most this often.", ge=0.1, le=86_400)] = 10.0
@@ -336,8 +299,13 @@ class Config(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bus: list[Bus] = []
     device: list[Device] = []
     alarms: Alarms = Alarms()
+    level: list[Level] = []
+    supply: Supply = Supply()
     rule: list[Rule] = []
     computed: list[Computed] = []
     balance: list[Balance] = []
     deadband: list[Deadband] = []
     uplink: list[Uplink] = []
+    channel: list[ChannelTable] = []
+    recipient: list[Recipient] = []
+    route: list[Route] = []

@@ -9,7 +9,11 @@ from math import isnan
 from edgegw.config.finding import ERROR, WARNING, did_you_mean
 from edgegw.config.model import Computed, Device, Rule
 from edgegw.config.site import Doubt, Site
-from edgegw.points import lookup, suggest
+from edgegw.points import LINK_CLASS, lookup, suggest
+
+# Sources that no device of the configuration has.
+_OWN_CLASSES = frozenset({"gateway", LINK_CLASS})
+_AVERAGED = frozenset({"high", "low"})
 
 
 def check_rules(site: Site) -> Iterator[Doubt]:
@@ -23,7 +27,7 @@ def check_rules(site: Site) -> Iterator[Doubt]:
         if "*" not in rule.point and lookup(rule.point) is None:
             yield Doubt(ERROR, "E-CFG-POINT", (*path, "point"), f'rule "{rule.name}": unknown point "{rule.point}"{_near(rule.point, points)}')
             continue
-        if not rule.enabled or any(_computes(rule, computed) for computed in site.config.computed):
+        if not rule.enabled or rule.device_class in _OWN_CLASSES or any(_computes(rule, computed) for computed in site.config.computed):
             continue
         missing = [pattern for pattern in rule.devices if not _named(pattern, codes)]
         for pattern in missing:
@@ -37,13 +41,15 @@ def check_rules(site: Site) -> Iterator[Doubt]:
 
 def _whole(rule: Rule, path: tuple[str, int], points: dict[str, frozenset[str]]) -> Iterator[Doubt]:
     """What a condition needs beside its name."""
-    needs = {"word": ("word", not rule.word), "deviation": ("reference", not rule.reference)}.get(rule.condition)
+    needs = {"word": ("word", not (rule.word or rule.words)), "deviation": ("reference", not rule.reference)}.get(rule.condition)
     if needs and needs[1]:
         yield Doubt(ERROR, "E-CFG-MISSING", (*path, "condition"), f'rule "{rule.name}": condition "{rule.condition}" needs "{needs[0]}"')
     if isnan(rule.limit) and rule.condition != "word":
         yield Doubt(ERROR, "E-CFG-MISSING", path, f'rule "{rule.name}": condition "{rule.condition}" needs "limit"')
+    if rule.average_s and rule.condition not in _AVERAGED:
+        yield Doubt(ERROR, "E-CFG-VALUE", (*path, "average_s"), f'rule "{rule.name}": only high and low can judge a mean, not "{rule.condition}"')
     for term in rule.when:
-        if lookup(term.point) is None:
+        if "*" not in term.point and lookup(term.point) is None:
             yield Doubt(ERROR, "E-CFG-POINT", (*path, "when"), f'rule "{rule.name}": unknown point "{term.point}"{_near(term.point, points)}')
 
 

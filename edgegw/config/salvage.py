@@ -22,6 +22,9 @@ _CERTAIN = frozenset({"E-CFG-DUP", "E-CFG-UNIT-DUP", "E-CFG-BUS", "E-CFG-PROFILE
 # What a device or bus that was left out could have answered.
 _NEEDS_ALL_DEVICES = frozenset({"W-CFG-RULE", "W-CFG-EMPTY"})
 _NEEDS_ALL_BUSES = frozenset({"E-CFG-BUS"})
+_NEEDS_ALL_LEVELS = frozenset({"E-CFG-LEVEL"})
+# Names of channels, recipients and routes that stand in one another.
+_NEEDS_ALL_TOLD = frozenset({"E-CFG-TOLD", "W-CFG-UNTOLD"})
 
 
 class Rest(msgspec.Struct, frozen=True):
@@ -43,6 +46,10 @@ class Rest(msgspec.Struct, frozen=True):
         if doubt_id in _NEEDS_ALL_DEVICES and any(table == "device" for table, *_ in self.touched):
             return False
         if doubt_id in _NEEDS_ALL_BUSES and "bus" in self.dropped:
+            return False
+        if doubt_id in _NEEDS_ALL_LEVELS and any(table == "level" for table, *_ in self.touched):
+            return False
+        if doubt_id in _NEEDS_ALL_TOLD and any(table in {"channel", "recipient", "route", "level"} for table, *_ in self.touched):
             return False
         return doubt_id in _CERTAIN or self._in_file(path)[:2] not in self.touched
 

@@ -10,6 +10,9 @@ from edgegw.config.site import Doubt, Site
 from edgegw.drivers.profile_base import ProfileBase
 from edgegw.points import PointName, lookup, suggest, wants
 
+_INPUTS = {"ratio": 2, "dew_point": 2, "unbalance": 3, "dew_margin": 3}
+_UNITS = {"unbalance": ("V", "V", "V"), "dew_point": ("C", "%RH"), "dew_margin": ("C", "%RH", "C")}
+_NUMBER_WORDS = {2: "two", 3: "three"}
 # The ratio of two; a sum or difference of one is no sum.
 INPUTS_MIN = 2
 _NUMBERS = frozenset({"measure", "counter", "state", "flag"})
@@ -66,8 +69,9 @@ def _computed(site: Site) -> Iterator[Doubt]:
 def _terms(computed: Computed, entry: PointName | None, path: tuple[str, int], site: Site) -> Iterator[Doubt]:
     title = f'computed "{computed.code}.{computed.point}": '
     count = len(computed.inputs)
-    if count < INPUTS_MIN or (computed.operation == "ratio" and count != INPUTS_MIN):
-        need = "exactly two inputs" if computed.operation == "ratio" else "two inputs at least"
+    exactly = _INPUTS.get(computed.operation)
+    if count < INPUTS_MIN or (exactly is not None and count != exactly):
+        need = f"exactly {_NUMBER_WORDS[exactly]} inputs" if exactly else "two inputs at least"
         yield Doubt(ERROR, "E-CFG-VALUE", (*path, "inputs"), f"{title}a {computed.operation} needs {need}, found {count}")
     for place, name in enumerate(computed.inputs):
         where = (*path, "inputs", place)
@@ -77,8 +81,10 @@ def _terms(computed: Computed, entry: PointName | None, path: tuple[str, int], s
             yield Doubt(ERROR, "E-CFG-POINT", where, f"{title}{fault}")
         elif given is not None and given.kind not in _NUMBERS:
             yield Doubt(ERROR, "E-CFG-VALUE", where, f"{title}{name} is no number")
-        elif entry is not None and given is not None and computed.operation != "ratio" and given.unit != entry.unit:
+        elif entry is not None and given is not None and exactly is None and given.unit != entry.unit:
             yield Doubt(ERROR, "E-CFG-VALUE", where, f"{title}{name} is in {given.unit}, the {computed.operation} in {entry.unit}")
+        elif given is not None and place < len(wanted := _UNITS.get(computed.operation, ())) and given.unit != wanted[place]:
+            yield Doubt(ERROR, "E-CFG-VALUE", where, f"{title}{name} is in {given.unit}, input {place + 1} of {computed.operation} is in {wanted[place]}")
 
 
 def _balance(balance: Balance, path: tuple[str, int], site: Site) -> Iterator[Doubt]:

@@ -102,7 +102,7 @@ def _files(uplink: Uplink, path: tuple[str, int], *, running: bool) -> Iterator[
     missing, open_to_others = ("E-CFG-KEYFILE", "E-CFG-MODE") if running else ("W-CFG-KEYFILE", "W-CFG-MODE")
     for key in _FILES:
         named = getattr(uplink, key)
-        mode = _mode(named) if named else None
+        mode = file_mode(named) if named else None
         if named and mode is None:
             yield Doubt(severity, missing, (*path, key), f'uplink "{uplink.name}": {key}: no file {named}')
         elif mode and stat.S_ISDIR(mode):
@@ -112,7 +112,7 @@ def _files(uplink: Uplink, path: tuple[str, int], *, running: bool) -> Iterator[
             yield Doubt(severity, open_to_others, (*path, key), text)
 
 
-def _mode(name: str) -> int | None:
+def file_mode(name: str) -> int | None:
     """Mode of a file, None where there is none, 0 where we may not look: only the service's user can tell then."""
     try:
         return Path(name).stat().st_mode

@@ -17,6 +17,7 @@ from msgspec import inspect
 from edgegw.config.finding import did_you_mean, nearest
 from edgegw.config.lines import Path
 from edgegw.config.model import Config
+from edgegw.config.notify_model import HOURS
 
 # Of a wrong value this much is shown: enough to know it again.
 _SHOWN_CHARACTERS_MAX = 40
@@ -26,6 +27,8 @@ PATTERN_WORDS = {
     "^[A-Za-z0-9_.-]{1,32}$": "1 to 32 letters A-Z a-z, digits, _, . or -",
     "^[0-9]{0,12}$": "up to 12 digits",
     "^mqtts?://[^/ ]+$": "like mqtts://host:8883",
+    HOURS: "like 08:00-20:00",
+    r"^(\+?[0-9]{3,15})?$": "a telephone number of 3 to 15 digits, with + in front where it is international",
 }
 """Each pattern of the model in words (a test knows if one is missing)."""
 
@@ -158,8 +161,13 @@ def _judge(value: Any, kind: inspect.Type) -> _Fault:
             fault = "E-CFG-TYPE", 'must be a list, as in ["AC-01", "AC-02"]', ""
         case inspect.DictType(value_type=inspect.StructType()):
             fault = "E-CFG-TYPE", 'must be a table by number, as in { "4" = { contact = "nc" } }', ""
-        case inspect.DictType():
-            fault = "E-CFG-TYPE", "must be a table of groups, as in { electrical = 2 }", ""
+        case inspect.DictType(value_type=value_type):
+            texts = isinstance(bare(value_type), inspect.StrType)
+            fault = (
+                "E-CFG-TYPE",
+                'must be a table of texts, as in { mail = "duty@example.cn" }' if texts else "must be a table of groups, as in { electrical = 2 }",
+                "",
+            )
         case inspect.StructType():
             fault = "E-CFG-TYPE", "must be a table, as in { key = value }", ""
         case _:
@@ -174,6 +182,8 @@ def _judge_text(value: Any, kind: inspect.StrType) -> _Fault:
         return "E-CFG-VALUE", "must not hold a tab or line break", ""
     if kind.pattern and not re.search(kind.pattern, value):
         return "E-CFG-VALUE", f"must be {PATTERN_WORDS[kind.pattern]}", ""
+    if len(value) < (kind.min_length or 0):
+        return "E-CFG-VALUE", "must not be empty", ""
     if kind.max_length is not None and len(value) > kind.max_length:
         return "E-CFG-VALUE", f"must have at most {kind.max_length} characters", f" ({len(value)} characters)"
     return None

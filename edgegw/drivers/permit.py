@@ -7,13 +7,19 @@
     megatec         one of a list of queries, its CRC where the device wants one, and CR; `Q` alone switches the beeper, `S`, `C`, `T` the output and the battery test
 
 The bus asks `may_leave` for the bytes of every question before they are written: immediately before, or once for bytes that stay the same and are
-asked again and again (bus/streak.py). What is not known to read does not leave. A write to
-a point that is declared writable will have a second door of its own beside this one; no flag opens this one for it.
+asked again and again (bus/streak.py). What is not known to read does not leave.
+
+A write has a second door of its own beside this one, `may_write`; no flag opens the first one for it. It lets out whole frames of the protocol "modbus-write"
+that say one of the few things which the configuration declares: this unit, this function, this address, on or off (docs/notifications.md, siren).
+
+    5, 6        unit, function, address (2), value (2)
+    15, 16      unit, function, address (2), count 1 (2), bytes (1), value (15: 1 byte, 16: 2)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from fastcrc import crc16
 
@@ -108,6 +114,41 @@ def may_set_clock(payload: bytes) -> bool:
     """Whether these bytes are one whole DL/T 645 frame that sets the clock (08H): for who has been told to, in so many words."""
     frame = _dlt645_frame(payload)
     return frame is not None and frame[8] == _TIME_SYNC and frame[9] == _TIME_SYNC_BYTES
+
+
+class Writable(NamedTuple):
+    """One thing that may be written: it is the whole of what a frame may say."""
+
+    unit: int
+    function: int
+    address: int
+    value: int
+
+
+WRITE = "modbus-write"
+"""Protocol of a question that switches a relay; over TCP with `-tcp`, as for all others."""
+
+
+def may_write(protocol: str, payload: bytes, declared: frozenset[Writable]) -> bool:
+    """Whether these bytes are one whole frame that writes exactly one of the declared things."""
+    if not declared:
+        return False
+    if protocol == WRITE:
+        return len(payload) > _CRC_BYTES + 1 and payload[0] in _UNITS and not crc16.modbus(payload) and _writes(payload[:-_CRC_BYTES]) in declared
+    whole = protocol == WRITE + "-tcp" and payload[:3] == b"\0\0\0" and len(payload) > 4 and payload[3] == len(payload) - 4
+    return whole and _writes(payload[4:]) in declared
+
+
+def _writes(body: bytes) -> Writable | None:
+    """Unit, function and the rest; None where it does not write one coil or register."""
+    function = body[1] if len(body) > 1 else 0
+    if function in (5, 6) and len(body) == 6:
+        value = body[4:6]
+    elif function in (15, 16) and len(body) == 7 + function - 14 and body[4:7] == bytes((0, 1, function - 14)):
+        value = body[7:]
+    else:
+        return None
+    return Writable(body[0], function, body[2] << 8 | body[3], int.from_bytes(value, "big"))
 
 
 def _reads_pdu(pdu: bytes) -> bool:

@@ -83,6 +83,11 @@ class PointRow(Row, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Raw values that mean "no value"."""
     exponent: Address | None = None
     """Register of the same block that holds n, signed: the value is raw x 10^n x scale."""
+    write: Literal[5, 6, 15, 16] | None = None
+    """Of a relay output: it may be switched, with this function, by a siren channel and nothing else. None: it is only read."""
+    write_on: Annotated[int, Meta(ge=0, le=0xFFFF)] | None = None
+    """What a single write says to switch it on; None: FF00H to a coil, 1 to a register."""
+    write_off: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
 
     @property
     def coil(self) -> bool:

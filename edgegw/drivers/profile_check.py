@@ -152,6 +152,8 @@ def _place_findings(profile: Profile, row: PointRow) -> Sequence[tuple[bool, str
 def _meaning_findings(row: PointRow) -> Sequence[tuple[bool, str, str]]:
     """What its number says."""
     kind = entry_of(row).kind
+    switch = row.write is not None
+    relay = row.point.startswith("relay.") and not isinstance(row, AlsoRow) and (row.coil if row.write in (5, 15) else not row.coil and row.type == "u16")
     strange = next((raw for raw in (*row.invalid, *row.codes) if not _can_be(row, raw)), None)
     words = row.type in ("string", "datetime")
     beyond = next((bit for bit in row.fault_bits if not 0 <= bit < 16 * row.count), None)
@@ -163,6 +165,10 @@ def _meaning_findings(row: PointRow) -> Sequence[tuple[bool, str, str]]:
         (mixed, "map", f"map gives {'numbers to a text' if kind == 'text' else 'text to a number'}"),
         (strange is not None, "invalid" if row.invalid else "map", f"{row.type} is never {strange}; write the number that it is read as"),
         (beyond is not None, "faults", f"{row.type} has no bit {beyond}"),
+        (switch and not relay, "write", "only a relay may be written: relay.N of a coil with function 5 or 15, of a u16 register with 6 or 16"),
+        (switch and row.write_on == row.write_off, "write_on", "write_on and write_off are the same"),
+        (row.write == 15 and (row.write_on is not None or row.write_off != 0), "write_on", "function 15 says 1 and 0, and nothing else"),
+        (not switch and (row.write_on is not None or row.write_off != 0), "write", "write_on and write_off need write"),
     )
 
 

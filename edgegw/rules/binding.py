@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
@@ -12,9 +13,11 @@ from typing import NamedTuple
 from edgegw.config.model import Rule
 from edgegw.config.model import Term as TermConfig
 from edgegw.model import Point, Source
+from edgegw.rules.averages import Average
 from edgegw.rules.conditions import FAR, Limits, State, scale
 from edgegw.rules.episode import Moment, episode_key
-from edgegw.rules.probes import PLAIN, Operand, Probe, Term
+from edgegw.rules.groups import GROUPED, Operand, Peers, group_of
+from edgegw.rules.probes import NO_WORDS, PLAIN, AnyOf, Probe, Term
 
 _log = logging.getLogger("edgegw.rules")
 
@@ -23,6 +26,10 @@ STALE_PERIODS = 3
 STALE_MS_MIN = 15_000
 # Of these the limit is a time.
 _TIMED = frozenset({"frozen", "missing"})
+# Compared with a `reference`; without one the first two look at themselves alone.
+_REFERRING = frozenset({"rise", "fall", "deviation"})
+# What a text can be asked.
+_OF_TEXT = frozenset({"word", "missing"})
 
 
 @dataclass(slots=True, eq=False)
@@ -48,7 +55,8 @@ class Watch:
     """First reading of a condition that is not normal; None when that was before this start."""
     probe: Probe | None = None
     """None where the limits alone decide, and a quiet range is known."""
-    terms: tuple[Term, ...] = ()
+    terms: tuple[Term | AnyOf, ...] = ()
+    words: AbstractSet[str] = NO_WORDS
     source_id: int = 0
     holding: bool | None = None
     """The probe's last answer."""
@@ -83,6 +91,10 @@ class Binder:
         self._terms: dict[int, list[tuple[int, Term, Watch]]] = {}
         self._sources = sorted(sources, key=lambda source: (source.period_ms, source.source_id))
         self._places = _places(self._sources)
+        self._points: dict[str, list[_Place]] = {}
+        """Of each device."""
+        for place in self._places.values():
+            self._points.setdefault(place.source.device, []).append(place)
         self._roles = roles
         self._classes: dict[str, list[str]] = {}
         for source in self._sources:
@@ -90,8 +102,13 @@ class Binder:
             if source.device not in known:
                 known.append(source.device)
         self._taken: set[tuple[str, str, str]] = set()
-        for rule in rules:
-            if rule.enabled:
+        self._groups: dict[tuple[str, str, int], dict[str, Operand]] = {}
+        """Of rules that compare points with one another: point name to its value."""
+        names = {rule.name for rule in rules}
+        for rule in sorted(rules, key=lambda rule: not rule.instead_of):
+            if rule.instead_of and rule.instead_of not in names:
+                _log.warning("rule %s is to take the place of %s, which there is not", rule.name, rule.instead_of)
+            if rule.enabled or rule.instead_of:
                 self._bind(rule)
 
     def bound(self) -> dict[int, Bound]:
@@ -113,22 +130,25 @@ class Binder:
                 if rule.role and self._roles.get(name[1:]) != rule.role:
                     continue
                 if name not in self._taken:
-                    self._taken.add(name)
-                    self._watch(rule, _Place(source, position))
+                    self._taken |= {name, (rule.instead_of, source.device, point.name)}
+                    if rule.enabled:
+                        self._watch(rule, _Place(source, position))
 
     def _watch(self, rule: Rule, place: _Place) -> None:
         source, point = place.source, place.point
         limits = _limits(rule, source, point)
         if limits is None:
             return
-        watch = Watch(rule, source.device, point, limits, _key(rule, source.device, point.name))
+        watch = Watch(rule, source.device, point, limits, _key(rule, source.device, point.name), words=frozenset((rule.word, *rule.words)) - {""})
         terms = [self._term(rule, term, source.device) for term in rule.when]
-        if None in terms or not self._probe(watch):
+        if [] in terms or not self._probe(watch):
             return
         watch.source_id = source.source_id
-        for found in (found for found in terms if found is not None):
-            watch.terms = (*watch.terms, found[1])
-            self._terms.setdefault(found[0].source.source_id, []).append((found[0].position, found[1], watch))
+        for found in terms:
+            each = tuple(term for _, term in found)
+            watch.terms = (*watch.terms, each[0] if len(each) == 1 else AnyOf(each))
+            for at, term in found:
+                self._terms.setdefault(at.source.source_id, []).append((at.position, term, watch))
         if watch.terms and watch.probe is None:
             watch.probe = Probe(limits)
         pairs = self._careful if watch.probe else self._plain
@@ -137,30 +157,68 @@ class Binder:
     def _probe(self, watch: Watch) -> bool:
         """False where the condition needs a point that there is not."""
         rule = watch.rule
-        if rule.condition in PLAIN:
+        if rule.condition in PLAIN and not rule.average_s:
             return True
         watch.probe = Probe(watch.limits, round(rule.window_s * 1000))
-        if rule.condition != "deviation":
-            return True
-        place = self._places.get((watch.device, rule.reference)) or self._places.get(_named(rule.reference))
-        if place is None or place.point.kind == "text" or place.point.decimals != watch.point.decimals:
-            _log.warning("rule %s: %s has no point %s of the same decimals to compare with", rule.name, watch.device, rule.reference)
-            return False
-        watch.probe.reference = Operand()
-        self._operands.setdefault(place.source.source_id, []).append((place.position, watch.probe.reference))
-        return True
+        if rule.average_s:
+            watch.probe.average = Average(round(rule.average_s * 1000))
+        elif rule.condition in GROUPED:
+            watch.probe.peers = self._peers(watch)
+        elif rule.condition in _REFERRING:
+            watch.probe.reference = self._reference(watch)
+        return rule.condition != "deviation" or watch.probe.reference is not None
 
-    def _term(self, rule: Rule, term: TermConfig, device: str) -> tuple[_Place, Term] | None:
-        """None where the station has no such point: the rule cannot hold there."""
-        of_class = [code for code in self._classes.get(term.device_class, ()) if (code, term.point) in self._places]
-        code = term.device or (of_class[0] if len(of_class) == 1 else "" if term.device_class else device)
-        place = self._places.get((code, term.point))
-        is_text = place is not None and place.point.kind == "text"
-        scaled = scale(term.condition, term.limit, 0.0, place.point.decimals) if place and is_text == (term.condition == "word") else None
-        if place is None or scaled is None:
-            _log.info("rule %s does not act on %s: there is no %s to go with it", rule.name, device, term.point)
+    def _reference(self, watch: Watch) -> Operand | None:
+        """What a point is compared with."""
+        rule = watch.rule
+        if not rule.reference:
             return None
-        return place, Term(Limits(term.condition, *scaled, 0, 0, 0), term.word)
+        place = self._places.get((watch.device, rule.reference)) or self._places.get(self._named(rule.reference))
+        if place is None or place.point.kind == "text" or place.point.decimals != watch.point.decimals:
+            level = logging.WARNING if rule.condition == "deviation" else logging.INFO
+            _log.log(level, "rule %s: %s has no point %s of the same decimals to compare with", rule.name, watch.device, rule.reference)
+            return None
+        return self._operand(place)
+
+    def _named(self, reference: str) -> tuple[str, str]:
+        """`MAIN.active_power` or `@ambient` as device and point; a role that two points have is none."""
+        if not reference.startswith("@"):
+            code, _, point = reference.partition(".")
+            return code, point
+        of_role = [name for name, role in self._roles.items() if role == reference[1:]]
+        return of_role[0] if len(of_role) == 1 else ("", "")
+
+    def _operand(self, place: _Place) -> Operand:
+        operand = Operand()
+        self._operands.setdefault(place.source.source_id, []).append((place.position, operand))
+        return operand
+
+    def _peers(self, watch: Watch) -> Peers:
+        """Its device's points that the rule judges too, in its own group."""
+        rule, group = watch.rule, group_of(watch.point.name, watch.rule.group_size)
+        known = self._groups.get((rule.name, watch.device, group))
+        if known is None:
+            places = {place.point.name: place for place in self._named_by(watch.device, rule.point)}
+            of_role = {name: place for name, place in places.items() if not rule.role or self._roles.get((watch.device, name)) == rule.role}
+            known = {name: self._operand(place) for name, place in of_role.items() if group_of(name, rule.group_size) == group}
+            self._groups[rule.name, watch.device, group] = known
+        return Peers(known[watch.point.name], tuple(known.values()), round(rule.least * 10**watch.point.decimals))
+
+    def _term(self, rule: Rule, term: TermConfig, device: str) -> list[tuple[_Place, Term]]:
+        """Each point that it looks at; none where the station has no such point: the rule cannot hold there."""
+        codes = self._classes.get(term.device_class, []) if term.device_class and not term.device else [term.device or device]
+        found: list[tuple[_Place, Term]] = []
+        for place in (place for code in codes for place in self._named_by(code, term.point)):
+            is_text = place.point.kind == "text"
+            scaled = scale(term.condition, term.limit, 0.0, place.point.decimals) if is_text == (term.condition == "word") else None
+            if scaled is not None:
+                found.append((place, Term(Limits(term.condition, *scaled, 0, 0, 0), frozenset({term.word}), last=term.last)))
+        if not found:
+            _log.info("rule %s does not act on %s: there is no %s to go with it", rule.name, device, term.point)
+        return found
+
+    def _named_by(self, code: str, pattern: str) -> list[_Place]:
+        return [place for place in self._points.get(code, ()) if matches(pattern, place.point.name)]
 
 
 def _places(sources: Sequence[Source]) -> dict[tuple[str, str], _Place]:
@@ -171,16 +229,10 @@ def _places(sources: Sequence[Source]) -> dict[tuple[str, str], _Place]:
     return places
 
 
-def _named(reference: str) -> tuple[str, str]:
-    """`MAIN.active_power` as device and point."""
-    code, _, point = reference.partition(".")
-    return code, point
-
-
 def _key(rule: Rule, device: str, point: str) -> str:
     if not rule.episode:
         return episode_key(rule.name, device, point)
-    return episode_key(rule.episode, device, point if "*" in rule.point else "")
+    return episode_key(rule.episode, device, point if "*" in rule.point and not rule.per_device else "")
 
 
 def _judged(rule: Rule, source: Source) -> Iterator[tuple[int, Point]]:
@@ -189,7 +241,7 @@ def _judged(rule: Rule, source: Source) -> Iterator[tuple[int, Point]]:
     if rule.devices and not any(matches(pattern, source.device) for pattern in rule.devices):
         return
     for position, point in enumerate(source.points):
-        if (point.kind == "text") == (rule.condition == "word") and matches(rule.point, point.name):
+        if (rule.condition in _OF_TEXT if point.kind == "text" else rule.condition != "word") and matches(rule.point, point.name):
             yield position, point
 
 

@@ -19,6 +19,8 @@ import msgspec
 
 # Beyond any value that a register of 64 bits can hold: the open end of a range.
 FAR = 1 << 100
+# Limits of `below_others` are hundredths of a percent.
+PERCENT_SCALE = 100
 
 
 class Condition(IntEnum):
@@ -28,6 +30,10 @@ class Condition(IntEnum):
     PENDING_ON = 1
     ACTIVE = 2
     PENDING_OFF = 3
+
+
+# Members of an enumeration are looked up slowly, and this is done for each value in a storm.
+_NORMAL, _PENDING_ON, _ACTIVE, _PENDING_OFF = Condition
 
 
 class Edge(StrEnum):
@@ -49,6 +55,10 @@ class Edge(StrEnum):
     UNSHELVED = "unshelved"
     CLOSED = "closed"
     """Nobody acknowledged it, and there are too many like it."""
+    CHATTERING = "chattering"
+    """One that comes and goes has come again, with alarms that are hidden below it."""
+    SETTLED = "settled"
+    """It goes on, and does not come and go any more."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -68,21 +78,23 @@ class Limits(msgspec.Struct, frozen=True):
 class State(msgspec.Struct, frozen=True):
     """Where one rule stands on one point. Times are monotonic; `since_ms` is the first sample of a pending state."""
 
-    condition: Condition = Condition.NORMAL
+    condition: Condition = _NORMAL
     since_ms: int = 0
     seen_ms: int = 0
 
     @property
     def is_active(self) -> bool:
-        return self.condition >= Condition.ACTIVE
+        return self.condition is _ACTIVE or self.condition is _PENDING_OFF
 
 
 def scale(condition: str, limit: float, deadband: float, decimals: int) -> tuple[int, int] | None:
     """Set and hold limit as scaled integers that decide exactly as the decimal limits would, or None where no value can ever be equal to the limit."""
     exact = Decimal(repr(limit)).scaleb(decimals)
     band = Decimal(repr(deadband)).scaleb(decimals)
-    if condition in ("high", "rise", "fall", "deviation"):
+    if condition in ("high", "rise", "fall", "deviation", "above_others"):
         return math.floor(exact), math.floor(exact - band)
+    if condition == "below_others":  # percent, whatever the point's digits are
+        return round(limit * PERCENT_SCALE), round((limit + deadband) * PERCENT_SCALE)
     if condition in ("bit", "frozen", "missing"):
         return int(limit), int(limit)
     if condition == "word":
@@ -107,32 +119,32 @@ def sample(limits: Limits, state: State, mono_ms: int, value: int) -> tuple[Stat
 
 def step(limits: Limits, state: State, mono_ms: int, *, holding: bool) -> tuple[State, Edge | None]:
     """The same for a condition that was decided already."""
-    if state.is_active:
+    if state.condition is _ACTIVE or state.condition is _PENDING_OFF:
         return _sample_active(limits, state, mono_ms, holding=holding)
     if not holding:
-        return State(Condition.NORMAL, mono_ms, mono_ms), None
-    if state.condition == Condition.PENDING_ON:
-        return State(Condition.PENDING_ON, state.since_ms, mono_ms), None
+        return State(_NORMAL, mono_ms, mono_ms), None
+    if state.condition is _PENDING_ON:
+        return State(_PENDING_ON, state.since_ms, mono_ms), None
     if limits.on_delay_ms:
-        return State(Condition.PENDING_ON, mono_ms, mono_ms), None
-    return State(Condition.ACTIVE, mono_ms, mono_ms), Edge.RAISED
+        return State(_PENDING_ON, mono_ms, mono_ms), None
+    return State(_ACTIVE, mono_ms, mono_ms), Edge.RAISED
 
 
 def _sample_active(limits: Limits, state: State, mono_ms: int, *, holding: bool) -> tuple[State, Edge | None]:
     if holding:
-        return State(Condition.ACTIVE, mono_ms, mono_ms), None
-    if state.condition == Condition.PENDING_OFF:
-        return State(Condition.PENDING_OFF, state.since_ms, mono_ms), None
+        return State(_ACTIVE, mono_ms, mono_ms), None
+    if state.condition is _PENDING_OFF:
+        return State(_PENDING_OFF, state.since_ms, mono_ms), None
     if limits.off_delay_ms:
-        return State(Condition.PENDING_OFF, mono_ms, mono_ms), None
-    return State(Condition.NORMAL, mono_ms, mono_ms), Edge.CLEARED
+        return State(_PENDING_OFF, mono_ms, mono_ms), None
+    return State(_NORMAL, mono_ms, mono_ms), Edge.CLEARED
 
 
 def due_ms(limits: Limits, state: State) -> int | None:
     """When the running delay ends, None when none runs."""
-    if state.condition == Condition.PENDING_ON:
+    if state.condition is _PENDING_ON:
         return state.since_ms + limits.on_delay_ms
-    if state.condition == Condition.PENDING_OFF:
+    if state.condition is _PENDING_OFF:
         return state.since_ms + limits.off_delay_ms
     return None
 
@@ -144,20 +156,20 @@ def run_out(limits: Limits, state: State, now_ms: int) -> tuple[State, Edge | No
         return state, None
     if due - state.seen_ms > limits.stale_ms:
         return lose(state), None
-    if state.condition == Condition.PENDING_ON:
-        return State(Condition.ACTIVE, due, state.seen_ms), Edge.RAISED
-    return State(Condition.NORMAL, due, state.seen_ms), Edge.CLEARED
+    if state.condition is _PENDING_ON:
+        return State(_ACTIVE, due, state.seen_ms), Edge.RAISED
+    return State(_NORMAL, due, state.seen_ms), Edge.CLEARED
 
 
 def lose(state: State) -> State:
     """The value's quality is not good any more: what was decided stays, what was pending starts again."""
-    settled = Condition.ACTIVE if state.is_active else Condition.NORMAL
-    return state if state.condition == settled else State(settled, state.since_ms, state.seen_ms)
+    settled = _ACTIVE if state.is_active else _NORMAL
+    return state if state.condition is settled else State(settled, state.since_ms, state.seen_ms)
 
 
 def quiet_range(limits: Limits, state: State, value: int | None) -> tuple[int, int]:
     """Values, both ends included, that would change nothing: the one comparison that most values cost. Empty (1, 0) while a delay runs."""
-    if state.condition in (Condition.PENDING_ON, Condition.PENDING_OFF) or value is None:
+    if state.condition is _PENDING_ON or state.condition is _PENDING_OFF or value is None:
         return (1, 0)
     if limits.condition == "equals":
         return (value, value)

@@ -26,6 +26,8 @@ SHELVE_MS_MAX: Final = 24 * 3_600_000
 SHELVE_SAFETY_MS_MAX: Final = 3_600_000
 # A repair that takes longer than a month is taken out of the configuration.
 SERVICE_MS_MAX: Final = 31 * 24 * 3_600_000
+# The clocks of a cloud and a gateway differ by so much without anybody having spoken of an alarm that was not there yet.
+SAID_EARLY_MS_MAX: Final = 5_000
 _TRUSTED = frozenset({ClockTrust.SYNCHRONISED, ClockTrust.CORRECTED})
 
 
@@ -83,8 +85,34 @@ class Desk:
         episode = self.find(number)
         if episode.acknowledged:
             return episode
-        found = msgspec.structs.replace(episode, acknowledged=True, acknowledged_at_ms=at.wall_ms, acknowledged_by=word.by, note=word.note)
-        said = {"by": word.by, "note": word.note}
+        return self._acknowledge(episode, word, at.wall_ms, at, {})
+
+    def acknowledge_from_afar(self, alarm_id: str, word: Word, said_at_ms: int, at: Moment) -> str:
+        """The same by somebody whose word took a while: the first counts by the time at which it was said, and every one is written down. What came of it."""
+        episode = self._journal.by_id(alarm_id)
+        if episode is None:
+            return f"no open alarm {alarm_id}: it is over, or never was"
+        number, news_at_ms = episode.number, episode.news_at_ms or 0
+        if min(said_at_ms, at.wall_ms) < news_at_ms - SAID_EARLY_MS_MAX:
+            return f"#{number} came back or became worse after that was said: not acknowledged"
+        # Who knows the id spoke after the raise, whatever the clocks say.
+        said_at_ms = max(min(said_at_ms, at.wall_ms), episode.raised_at_ms, news_at_ms)
+        before = {"by": episode.acknowledged_by, "at_ms": episode.acknowledged_at_ms}
+        if not episode.acknowledged:
+            self._acknowledge(episode, word, said_at_ms, at, {"said_at_ms": said_at_ms})
+            return f"#{number} acknowledged for {word.by}"
+        if (word.by, word.note) == (episode.acknowledged_by, episode.note):
+            return f"#{number} was acknowledged for {word.by} already"
+        if said_at_ms < (episode.acknowledged_at_ms or 0):
+            self._acknowledge(episode, word, said_at_ms, at, {"said_at_ms": said_at_ms, "before": before})
+            return f"#{number} acknowledged for {word.by}, who was before {before['by']}"
+        said = {"by": word.by, "note": word.note, "said_at_ms": said_at_ms, "counts": before}
+        self._journal.report(episode, Edge.ACKNOWLEDGED, at, episode.facts.value, said)
+        return f"#{number} was acknowledged by {before['by']} before"
+
+    def _acknowledge(self, episode: Episode, word: Word, said_at_ms: int, at: Moment, more: Mapping[str, object]) -> Episode:
+        found = msgspec.structs.replace(episode, acknowledged=True, acknowledged_at_ms=said_at_ms, acknowledged_by=word.by, note=word.note)
+        said = {"by": word.by, "note": word.note, **more}
         if found.alarm_id in self._journal.returned:
             self._journal.close(found, Edge.ACKNOWLEDGED, at, said)
         else:
@@ -169,11 +197,18 @@ class Desk:
         episode = self._journal.open.get(key)
         if episode is not None:
             self._journal.report(episode, Edge.UNSHELVED, at, episode.facts.value, {"reason": reason})
+            self._reveal(episode, at)
 
     def _into_service(self, device: str, at: Moment, reason: str) -> None:
         if self._services.pop(device, None) is not None:
             self._journal.keep_state(SERVICE_PREFIX + device, None)
             self._note(device, at, {"state": "in_service", "reason": reason})
+            for episode in [episode for episode in self._journal.open.values() if episode.facts.device == device]:
+                self._reveal(episode, at)
+
+    def _reveal(self, episode: Episode, at: Moment) -> None:
+        if self._journal.annunciation is not None:
+            self._journal.annunciation.reveal(episode.facts.key, at)
 
     def _note(self, device: str, at: Moment, body: dict[str, object]) -> None:
         self._journal.note(Event("service", at.wall_ms, at.mono_ms, at.clock, device, body))

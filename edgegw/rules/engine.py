@@ -12,15 +12,22 @@ from typing import cast
 
 from edgegw.config.model import Device, Rule
 from edgegw.model import Alarm, ClockTrust, Quality, Reading, Source
+from edgegw.points import LINK_CLASS
+from edgegw.rules.annunciation import WINDOWS, Annunciation, Windows
 from edgegw.rules.binding import Binder, Bound, Watch
-from edgegw.rules.conditions import FAR, Condition, Edge, State, due_ms, holds, lose, quiet_range, run_out, step
+from edgegw.rules.conditions import FAR, Condition, Edge, State, holds, lose, quiet_range, run_out, step
+from edgegw.rules.consequences import Consequences
 from edgegw.rules.delays import Delays
 from edgegw.rules.desk import Desk, Shelf, Word
-from edgegw.rules.episode import Facts, Moment, Visibility
+from edgegw.rules.episode import Facts, Moment, Visibility, why_removed
+from edgegw.rules.first_out import FirstOut
+from edgegw.rules.holding import Holding
+from edgegw.rules.inputs import Inputs
 from edgegw.rules.journal import NO_CHANGES, Changes, Journal
-from edgegw.rules.probes import number, together
+from edgegw.rules.levels import current_name, with_current_levels
+from edgegw.rules.probes import NO_WORDS, all_of, number, one_of
 from edgegw.rules.roots import Roots
-from edgegw.rules.sharing import Sharing
+from edgegw.rules.sharing import Sharing, lesser_of
 from edgegw.rules.silence import Silence
 
 __all__ = ["NO_CHANGES", "Changes", "Engine", "Moment", "Shelf", "Word"]
@@ -34,37 +41,79 @@ _NOT_MISSED = frozenset({Quality.MAINTENANCE, Quality.NOT_FITTED})
 class Engine:
     """Every rule on every point that it names. `restored` holds the states as they were stored; foreign keys in it do not matter."""
 
-    def __init__(self, rules: Sequence[Rule], devices: Sequence[Device], sources: Sequence[Source], epoch: int, restored: Mapping[str, bytes]) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - the station in full
+        self,
+        rules: Sequence[Rule],
+        devices: Sequence[Device],
+        sources: Sequence[Source],
+        epoch: int,
+        restored: Mapping[str, bytes],
+        windows: Windows = WINDOWS,
+    ) -> None:
+        rules = with_current_levels(rules)
         self._journal = Journal(epoch, restored)
         self.desk = Desk(self._journal, restored)
-        self._roots = self._journal.roots = Roots(self._journal, rules, {source.device: source.device_class for source in sources})
-        roles = {(device.code, f"input.{number}"): contact.role for device in devices for number, contact in device.input.items() if contact.role}
+        roles: dict[tuple[str, str], str] = {
+            (device.code, f"input.{number}"): contact.role for device in devices for number, contact in device.input.items() if contact.role
+        }
+        roles |= {(device.code, point): role for device in devices for point, role in device.roles.items()}
         self._bound = Binder(rules, sources, roles).bound()
         self._silence = Silence(self._journal, devices, sources)
         self._delays = Delays()
         watches = [watch for bound in self._bound.values() for _, watch in (*bound.plain, *bound.careful)]
+        classes = {source.device: source.device_class for source in sources if source.device_class != LINK_CLASS}
+        self._roots = self._journal.roots = Roots(self._journal, rules, classes, {watch.rule.name for watch in watches})
         self._shared = Sharing(self._journal, watches)
         for watch in watches:
             episode = self._journal.open.get(watch.key)
             if episode is not None and episode.cleared_at_ms is None and self._shared.decides(watch, episode):
                 watch.state = State(Condition.ACTIVE)
-        self._removed = self._find_removed({watch.key for watch in watches} | self._silence.keys(), devices)
+        self._windows = windows
+        self._lesser = lesser_of(watches)
+        self._annunciation = self._journal.annunciation = Annunciation(
+            self._journal, self.desk.visibility, self._wait_ms, self._silence.is_in_doubt, restored, windows
+        )
+        self._journal.places = {device.code: device.location or device.name for device in devices}
+        self.consequences = self._journal.consequences = Consequences(self._journal, rules, classes, restored)
+        least_ms = {rule.name: round(rule.min_duration_s * 1000) for rule in rules if rule.min_duration_s}
+        self._holding = self._journal.holding = Holding(self._journal, least_ms, windows.chatter_ms, windows.release_ms)
+        self._journal.first_out = FirstOut(self._journal, windows.burst_ms)
+        self._has_begun = min(self._annunciation.due_ms, self._holding.due_ms) > 0
+        """What the last start left is told when its shelves are known."""
+        self._inputs = Inputs(self._journal, self._silence, devices, [(watch.device, watch.point.name, watch.rule) for watch in watches])
+        self._removed = self._find_removed({watch.key for watch in watches} | self._silence.keys() | self._inputs.keys(), devices)
 
     def _find_removed(self, known: set[str], devices: Sequence[Device]) -> dict[str, str]:
         """Restored episodes that nothing can end any more, with the reason; closed with the first reading or tick."""
         codes = {device.code for device in devices}
         buses = {device.bus for device in devices}
-        return {key: _why_removed(episode.facts, codes, buses) for key, episode in self._journal.open.items() if key not in known}
+        return {key: why_removed(episode.facts, codes, buses) for key, episode in self._journal.open.items() if key not in known}
+
+    def _wait_ms(self, facts: Facts, now_ms: int) -> int:
+        """How long it is not told yet: its root may come, the rule that makes it worse may hold in a moment."""
+        if facts.safety:
+            return 0
+        blind_since_ms = self._silence.blind_since_ms(facts)
+        if blind_since_ms is not None:
+            return max(0, blind_since_ms + self._windows.blind_ms - now_ms)
+        waits = self._roots.is_possible(facts) or self._silence.is_possible(facts) or facts.episode in self._lesser.get(facts.rule, ())
+        return self._windows.settle_ms if waits else 0
+
+    def _taken(self, at: Moment) -> Changes:
+        if self._annunciation.due_ms <= at.mono_ms:
+            self._annunciation.run(at)
+        return self._journal.take()
 
     def report(  # noqa: PLR0913, PLR0917 - an alarm has so many words
         self, rule: str, level: str, text: str, text_zh: str, mono_ms: int, wall_ms: int, clock: ClockTrust, device: str | None = None
     ) -> Changes:
         """An alarm that another part found, of the gateway itself or a device. It stays until it is withdrawn or the next start does not report it again."""
-        facts = Facts(rule, level, device, text=text, text_zh=text_zh)
+        facts = Facts(rule, current_name(level), device, text=text, text_zh=text_zh)
         self._removed.pop(facts.key, None)
-        if facts.key not in self._journal.open:
+        if facts.key not in self._journal.open or self._journal.open[facts.key].held:
             at = Moment(mono_ms, wall_ms, clock)
             self._journal.raise_(facts, at, at)
+            return self._taken(at)
         return self._journal.take()
 
     def withdraw(self, rule: str, device: str | None, mono_ms: int, wall_ms: int, clock: ClockTrust) -> Changes:
@@ -75,13 +124,18 @@ class Engine:
             self._journal.clear(key, Moment(mono_ms, wall_ms, clock))
         return self._journal.take()
 
+    def inputs(self, device: str, edges: Mapping[str, str], at: Moment) -> Changes:
+        """Fail-safe inputs of a device that were lost (`raised`) or read again (`cleared`), by point."""
+        self._inputs.take(device, edges, at)
+        return self._taken(at)
+
     def excuse(self, device: str, *, excused: bool) -> None:
         """While a device is excused its silence raises no alarm: an inverter at night."""
         self._silence.excuse(device, excused=excused)
 
     def evaluate(self, reading: Reading) -> Changes:
         """One poll. Readings come in the order of their monotonic times, give or take the milliseconds between two buses."""
-        if reading.mono_ms >= self._delays.next_ms or reading.mono_ms >= self._silence.due_ms or self._removed:
+        if reading.mono_ms >= self._due_ms():
             self._run_out(_moment(reading))
         bound = self._bound[reading.source.source_id]
         if reading.quality or bound.careful or bound.operands or bound.terms:
@@ -96,18 +150,25 @@ class Engine:
         if self._shared.touched:
             self._shared.settle()
         self._silence.reading(reading)
+        if self._annunciation.due_ms <= reading.mono_ms:
+            self._annunciation.run(_moment(reading))
         return self._journal.take()
 
     def tick(self, now_ms: int, wall_ms: int, clock: ClockTrust) -> Changes:
         """Takes what is due by time alone: delays that ran out, devices silent for too long, shelves. `now_ms` is monotonic."""
-        if now_ms >= min(self._delays.next_ms, self._silence.due_ms, self.desk.due_ms, self._roots.due_ms) or self._removed:
+        if now_ms >= self._due_ms():
             self._run_out(Moment(now_ms, wall_ms, clock))
         return self._journal.take()
 
     def next_due_ms(self) -> int | None:
         """Monotonic time before which `tick` has nothing to do; None: only a reading can change anything."""
-        due = 0 if self._removed else min(self._delays.next_ms, self._silence.due_ms, self.desk.due_ms, self._roots.due_ms)
+        due = self._due_ms()
         return None if due == FAR else due
+
+    def _due_ms(self) -> int:
+        if self._removed:
+            return 0
+        return min(self._delays.next_ms, self._silence.due_ms, self._annunciation.due_ms, self._holding.due_ms, self._roots.due_ms, self.desk.due_ms)
 
     def changed(self) -> Changes:
         """What the desk did."""
@@ -132,7 +193,9 @@ class Engine:
                 self._enter(watch, State(Condition.NORMAL, at.mono_ms, at.mono_ms))
                 self._shared.take(watch, Edge.CLEARED, at)
         self._shared.settle()
-        return self._journal.take()
+        if key in self._journal.open:
+            self._holding.release(key, at)
+        return self._taken(at)
 
     # -- values
 
@@ -148,8 +211,9 @@ class Engine:
         for position, watch in bound.careful:
             quality = reading.quality.get(position)
             if quality is None:
-                self._probe(watch, number(reading.values[position], watch.rule.word), at)
+                self._probe(watch, number(reading.values[position], watch.words), at)
             elif watch.limits.condition == "missing" and quality not in _NOT_MISSED:
+                watch.holding = True
                 self._decide(watch, at, holding=True)
             else:
                 self._lose(watch)
@@ -158,7 +222,7 @@ class Engine:
         """What others are compared with, and what must hold beside them: who waits for that is judged again at once, with this reading or its last value."""
         quality, source_id = reading.quality, reading.source.source_id
         for position, operand in bound.operands:
-            operand.value = None if position in quality else number(reading.values[position], "")
+            operand.value = None if position in quality else number(reading.values[position], NO_WORDS)
         changed = [watch for position, term, watch in bound.terms if term.look(None if position in quality else reading.values[position])]
         for watch in changed:
             if not watch.uncertain and watch.source_id != source_id:
@@ -166,10 +230,11 @@ class Engine:
 
     def _judge(self, watch: Watch, value: int, at: Moment) -> None:
         limits, state = watch.limits, watch.state
-        holding = holds(limits, value, active=state.condition >= _ACTIVE)
         condition = state.condition
-        goes_on = condition is _PENDING_ON if holding else condition is _PENDING_OFF
-        if goes_on:  # In a storm most values find their delay running: all that changes is when the value was last seen.
+        holding = holds(limits, value, active=condition is _ACTIVE or condition is _PENDING_OFF)
+        if condition is (
+            _PENDING_ON if holding else _PENDING_OFF
+        ):  # In a storm most values find their delay running: all that changes is when the value was last seen.
             watch.state = State(condition, state.since_ms, at.mono_ms)
             watch.value, watch.uncertain = value, False
             return
@@ -183,14 +248,21 @@ class Engine:
 
     def _probe(self, watch: Watch, value: int, at: Moment) -> None:
         assert watch.probe is not None
-        watch.value, watch.uncertain = value, False
+        watch.uncertain = False
+        if watch.probe.average is not None:
+            mean = watch.probe.average.add(value, at.mono_ms)
+            if mean is None:
+                watch.holding = None
+                return
+            value = mean
+        watch.value = value
         watch.holding = watch.probe.look(value, at.mono_ms, active=watch.state.is_active)
         self._decide(watch, at, holding=watch.holding)
 
     def _decide(self, watch: Watch, at: Moment, *, holding: bool | None) -> None:
         """The condition's answer, and that of everything that must hold beside it. What is not known changes nothing."""
-        beside = together(watch.terms)
-        both = False if False in (holding, beside) else None if None in (holding, beside) else True
+        answers = [holding, *(term.holding for term in watch.terms)]
+        both = one_of(answers) if watch.state.is_active and watch.rule.hold == "any" else all_of(answers)
         if both is None:
             self._enter(watch, lose(watch.state))
             return
@@ -208,12 +280,15 @@ class Engine:
 
     def _enter(self, watch: Watch, state: State) -> None:
         watch.state = state
-        due = due_ms(watch.limits, state)
+        condition = state.condition
+        if condition is _PENDING_ON or condition is _PENDING_OFF:
+            watch.quiet_from, watch.quiet_to = 1, 0
+            limits = watch.limits
+            self._delays.set(watch, state.since_ms + (limits.on_delay_ms if condition is _PENDING_ON else limits.off_delay_ms))
+            return
         if watch.probe is None:
-            watch.quiet_from, watch.quiet_to = (1, 0) if watch.uncertain or due is not None else quiet_range(watch.limits, state, watch.value)
-        if due is not None:
-            self._delays.set(watch, due)
-        elif watch.due_ms != FAR:
+            watch.quiet_from, watch.quiet_to = (1, 0) if watch.uncertain else quiet_range(watch.limits, state, watch.value)
+        if watch.due_ms != FAR:
             self._delays.drop(watch)
 
     # -- time
@@ -223,13 +298,29 @@ class Engine:
         for key, reason in self._removed.items():
             self._journal.clear(key, now, reason=reason)
         self._removed = {}
-        jobs: list[tuple[int, Callable[[Moment], None]]] = [*self._silence.jobs(now.mono_ms), *self.desk.jobs(now.mono_ms), *self._roots.jobs(now.mono_ms)]
+        jobs: list[tuple[int, Callable[[Moment], None]]] = [*self._silence.jobs(now.mono_ms), *self.desk.jobs(now.mono_ms)]
         jobs += [(due, partial(self._end_delay, watch)) for due, watch in self._delays.over(now.mono_ms)]
         for due, deed in sorted(jobs, key=lambda job: job[0]):
+            if self._has_begun and due > min(self._annunciation.due_ms, self._holding.due_ms, self._roots.due_ms):
+                self._catch_up(now.at(due - 1))
             deed(now.at(due))
             self._shared.settle()
+        self._has_begun = True
+        self._catch_up(now)
         self._silence.find_due()
         self.desk.find_due()
+
+    def _catch_up(self, now: Moment) -> None:
+        """What a deed has set going: roots end, what is held ends, what settled is told, in the order of their times."""
+        roots, holding, annunciation = self._roots, self._holding, self._annunciation
+        while (due := min(roots.due_ms, holding.due_ms, annunciation.due_ms)) <= now.mono_ms:
+            at = now.at(due) if due else now
+            if roots.due_ms == due:
+                roots.run(at)
+            elif holding.due_ms == due:
+                holding.run(at)
+            else:
+                annunciation.run(at)
 
     def _end_delay(self, watch: Watch, at: Moment) -> None:
         state, edge = run_out(watch.limits, watch.state, at.mono_ms)
@@ -242,11 +333,3 @@ class Engine:
 
 def _moment(reading: Reading) -> Moment:
     return Moment(reading.mono_ms, reading.read_at_ms, reading.clock)
-
-
-def _why_removed(facts: Facts, devices: set[str], buses: set[str]) -> str:
-    if facts.device is None and facts.bus is None:
-        return "not found again after a restart"
-    if facts.device is None:
-        return "rule removed" if facts.bus in buses else "bus removed"
-    return "rule removed" if facts.device in devices else "device removed"

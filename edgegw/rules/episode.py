@@ -10,6 +10,7 @@ ended and nobody is waited for; a level that wants no acknowledgement waits for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ class Moment(NamedTuple):
         return Moment(mono_ms, self.wall_ms + mono_ms - self.mono_ms, self.clock)
 
 
-class Facts(msgspec.Struct, frozen=True):
+class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an episode is about, fixed at its raise and at a change of its level."""
 
     rule: str
@@ -62,7 +63,7 @@ class Facts(msgspec.Struct, frozen=True):
     safety: bool = False
     """Fire, smoke, water, intrusion: never hidden below another alarm, shelved for an hour at most."""
     episode: str = ""
-    """Key of an episode that several rules share."""
+    """Key of the episode; empty: rule, subject and point tell it."""
 
     @property
     def subject(self) -> str:
@@ -74,7 +75,7 @@ class Facts(msgspec.Struct, frozen=True):
         return self.episode or episode_key(self.rule, self.subject, self.point)
 
 
-class Episode(msgspec.Struct, frozen=True):
+class Episode(msgspec.Struct, frozen=True, omit_defaults=True):
     """One alarm that is open, as it is stored. Wall times in ms."""
 
     alarm_id: str
@@ -90,8 +91,26 @@ class Episode(msgspec.Struct, frozen=True):
     acknowledged_by: str = ""
     note: str = ""
     """Of who acknowledged it."""
+    news_at_ms: int | None = None
+    """When it came back or became worse: what was said before does not acknowledge that."""
     cleared_at_ms: int | None = None
     """Its condition has ended; it waits for an acknowledgement or a reset."""
+    owed: str = ""
+    """What people are still to be told of it (`told.Why`); of what is hidden that waits until it is shown."""
+    told_at_ms: int | None = None
+    """When they were last told."""
+    told_level: str = ""
+    """Its level then."""
+    in_summary: bool = False
+    """They were told in a summary alone."""
+    chattering: bool = False
+    """It comes and goes: kept active until it is quiet."""
+    edges: int = 0
+    """Ends and returns of its condition since it chatters."""
+    held: bool = False
+    """Its condition has ended; it is kept active."""
+    first_out: bool = False
+    """The first of a group that fell together."""
 
     @property
     def state(self) -> str:
@@ -123,8 +142,55 @@ class Episode(msgspec.Struct, frozen=True):
             visibility=visibility.value,
             latched=facts.latched,
             root=self.suppressed_by,
+            told_at_ms=self.told_at_ms,
+            chattering=self.chattering,
+            first_out=self.first_out,
         )
+
+
+def unacknowledged(episode: Episode, at: Moment) -> Episode:
+    """Nobody can have acknowledged what has come anew, or is worse than it was."""
+    return msgspec.structs.replace(episode, acknowledged=False, acknowledged_at_ms=None, acknowledged_by="", note="", news_at_ms=at.wall_ms)
 
 
 def episode_key(rule: str, subject: str, point: str) -> str:
     return f"{EPISODE_PREFIX}{rule}/{subject}/{point}"
+
+
+def alarm_body(episode: Episode, edge: str, value: float | None, more: Mapping[str, object]) -> dict[str, object]:
+    """Of an event of kind `alarm` (docs/alarms.md)."""
+    facts = episode.facts
+    body: dict[str, object] = {
+        "id": episode.alarm_id,
+        "number": episode.number,
+        "edge": edge,
+        "rule": facts.rule,
+        "level": facts.level,
+        "point": facts.point,
+        "value": value,
+        "unit": facts.unit,
+        "limit": facts.limit,
+        "began_at_ms": episode.began_at_ms,
+        "began_clock": episode.began_clock.word,
+        "raised_at_ms": episode.raised_at_ms,
+        "text": facts.text,
+        **more,
+    }
+    if facts.text_zh:
+        body["text_zh"] = facts.text_zh
+    if facts.bus:
+        body["bus"] = facts.bus
+    if episode.suppressed_by:
+        body["suppressed_by"] = episode.suppressed_by
+    if episode.chattering:
+        body["chattering"] = True
+    return body
+
+
+def why_removed(facts: Facts, devices: set[str], buses: set[str]) -> str:
+    """Why nothing can end this alarm any more; `devices` and `buses` are those of the configuration."""
+    if facts.device is None and facts.bus is None:
+        return "not found again after a restart"
+    if facts.device is None:
+        return "rule removed" if facts.bus in buses else "bus removed"
+    return "rule removed" if facts.device in devices else "device removed"

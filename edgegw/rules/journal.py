@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgegw.config.level_model import SHIPPED_LEVELS
 from edgegw.model import Event
+from edgegw.rules.annunciation import owed_at_level
 from edgegw.rules.conditions import Edge
-from edgegw.rules.episode import EPISODE_PREFIX, Episode, Facts, Moment
-from edgegw.rules.told import Told
+from edgegw.rules.episode import EPISODE_PREFIX, Episode, Facts, Moment, alarm_body, unacknowledged
+from edgegw.rules.levels import current_name, is_known, rank, wants_acknowledgement
+from edgegw.rules.told import Told, Why
+from edgegw.rules.work_order import OPENING, work_order
 
 if TYPE_CHECKING:
+    from edgegw.rules.annunciation import Annunciation
+    from edgegw.rules.consequences import Consequences
+    from edgegw.rules.first_out import FirstOut
+    from edgegw.rules.holding import Holding
     from edgegw.rules.roots import Roots
 
 _log = logging.getLogger("edgegw.rules")
@@ -28,8 +36,8 @@ NUMBER_KEY = "rules/number"
 RETURNED_PREFIX = "rules/returned/"
 # A station that nobody looks after must not collect them for ever: the oldest is closed by itself, with its reason.
 RETURNED_MAX = 500
-# An alarm of these that ended before anybody had seen it is kept until somebody has.
-ACKNOWLEDGED_LEVELS = frozenset({"critical", "major"})
+# An alarm of these shipped levels that ended before anybody had seen it is kept until somebody has.
+ACKNOWLEDGED_LEVELS = frozenset(level.name for level in SHIPPED_LEVELS if level.acknowledge)
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -57,6 +65,9 @@ class Journal:
         self._number = 0
         self._events: list[Event] = []
         self._states: dict[str, bytes | None] = {}
+        self._touched: dict[str, None] = {}
+        """Keys of episodes whose state is to be written."""
+        self._told: list[Told] = []
         self.open: dict[str, Episode] = {}
         """By `Facts.key`: the condition holds, or a latched alarm waits for its reset."""
         self.keys: dict[str, str] = {}
@@ -67,6 +78,11 @@ class Journal:
         """By id, oldest first: ended, and not acknowledged yet."""
         self._restore(restored)
         self.roots: Roots | None = None
+        self.annunciation: Annunciation | None = None
+        self.holding: Holding | None = None
+        self.first_out: FirstOut | None = None
+        self.consequences: Consequences | None = None
+        self.places: Mapping[str, str] = {}
 
     def _restore(self, restored: Mapping[str, bytes]) -> None:
         for key, data in restored.items():
@@ -84,6 +100,10 @@ class Journal:
             _log.warning("the stored alarm %s cannot be read and is forgotten: %s", key, fault)
             self._states[key] = None
             return
+        level = episode.facts.level
+        if not is_known(level):
+            _log.warning("alarm #%d is of level %s, which the configuration does not have: it counts as the most severe", episode.number, level)
+        episode = msgspec.structs.replace(episode, facts=msgspec.structs.replace(episode.facts, level=current_name(level)))
         if key.startswith(RETURNED_PREFIX):
             self.returned[episode.alarm_id] = episode
         else:
@@ -93,17 +113,30 @@ class Journal:
         """By the short number that people use."""
         return next((episode for episode in (*self.open.values(), *self.returned.values()) if episode.number == number), None)
 
+    def by_id(self, alarm_id: str) -> Episode | None:
+        """By the id that the cloud knows."""
+        key = self.keys.get(alarm_id)
+        return self.open[key] if key is not None else self.returned.get(alarm_id)
+
     def take(self) -> Changes:
         """Everything since the last call."""
-        if not self._events and not self._states:
+        if not (self._events or self._states or self._touched or self._told):
             return NO_CHANGES
-        changes = Changes(tuple(self._events), self._states)
-        self._events, self._states = [], {}
+        if self.consequences is not None:
+            self.consequences.follow(tuple(self._events))
+        for key in self._touched:
+            self._states[key] = msgspec.json.encode(self.open[key]) if key in self.open else None
+        changes = Changes(tuple(self._events), self._states, tuple(self._told))
+        self._events, self._states, self._touched, self._told = [], {}, {}, []
         return changes
 
     def note(self, event: Event) -> None:
         """An event beside those of episodes."""
         self._events.append(event)
+
+    def tell(self, told: Told) -> None:
+        """People are to hear of it."""
+        self._told.append(told)
 
     def keep_state(self, key: str, data: bytes | None) -> None:
         self._states[key] = data
@@ -113,8 +146,8 @@ class Journal:
     def raise_(self, facts: Facts, began: Moment, at: Moment, suppressed_by: str | None = None, children: tuple[str, ...] = ()) -> Episode:
         """`children`: ids of alarms already open that are hidden below this one from now on. One that waits for its reset goes on."""
         waiting = self.open.get(facts.key)
-        if waiting is not None and waiting.cleared_at_ms is not None:
-            return self._again(waiting, at, facts)
+        if waiting is not None:
+            return self._resume(waiting, facts, at, children) if waiting.cleared_at_ms is None else self._again(waiting, at, facts)
         self._counter += 1
         self._number += 1
         if suppressed_by is None and self.roots is not None:
@@ -127,13 +160,34 @@ class Journal:
             began_clock=began.clock,
             raised_at_ms=at.wall_ms,
             suppressed_by=suppressed_by,
+            owed=Why.RAISED.value,
+            chattering=self.holding is not None and self.holding.is_chatter(facts.key, at),
         )
         self._states[NUMBER_KEY] = str(self._number).encode()
         self._keep(episode)
+        if self.roots is not None:
+            self.roots.note(episode, began)
         children = (*children, *self._gather(episode))
-        more = {"children": list(children)} if children else {}
+        first = self.first_out.raised(episode, children, at) if self.first_out is not None else None
+        more = {**({"children": list(children)} if children else {}), **({"first_out": first} if first else {})}
         self.report(episode, Edge.RAISED, at, facts.value, more)
-        return episode
+        self._owe(episode, at)
+        return self.open[facts.key]
+
+    def _resume(self, held: Episode, facts: Facts, at: Moment, children: tuple[str, ...]) -> Episode:
+        """One that was kept active is so again by its condition."""
+        episode = self.holding.edge(held, at, held=False) if self.holding is not None else held
+        if children:
+            self.report(episode, Edge.CHATTERING, at, facts.value, {"edges": episode.edges, "children": list(children)})
+        if facts.level != episode.facts.level:
+            self.change_level(facts.key, facts, at)
+        return self.open[facts.key]
+
+    def _owe(self, episode: Episode, at: Moment) -> None:
+        if episode.chattering and self.holding is not None:
+            self.holding.begin(episode, at)
+        if episode.owed and not episode.suppressed_by and self.annunciation is not None:
+            self.annunciation.owe(episode, at)
 
     def _gather(self, root: Episode) -> list[str]:
         """Hides what a new root explains; their ids."""
@@ -144,36 +198,49 @@ class Journal:
 
     def _again(self, waiting: Episode, at: Moment, facts: Facts) -> Episode:
         """Nobody can have acknowledged what has come anew."""
-        episode = msgspec.structs.replace(waiting, facts=facts, cleared_at_ms=None, acknowledged=False, acknowledged_at_ms=None, acknowledged_by="", note="")
+        owed = Why.RAISED if waiting.told_at_ms is None else Why.AGAIN
+        episode = msgspec.structs.replace(unacknowledged(waiting, at), facts=facts, cleared_at_ms=None, owed=owed.value)
+        if self.holding is not None and self.holding.is_chatter(facts.key, at):
+            episode = msgspec.structs.replace(episode, chattering=True)
         self._keep(episode)
         self.report(episode, Edge.AGAIN, at, facts.value, {})
+        self._owe(episode, at)
         return episode
 
     def change_level(self, key: str, facts: Facts, at: Moment) -> None:
         """Another rule of the same episode decides about its level now. What is worse than it was must be acknowledged anew."""
         before = self.open[key]
-        episode = msgspec.structs.replace(before, facts=facts)
+        root = None if self.roots is not None and self.roots.is_alone(facts.rule) else before.suppressed_by
+        episode = msgspec.structs.replace(before, facts=facts, suppressed_by=root, owed=owed_at_level(before, facts.level, at))
+        if rank(facts.level) < rank(before.facts.level):
+            episode = unacknowledged(episode, at)
         self._keep(episode)
         children = self._gather(episode)
         more = {"children": children} if children else {}
         self.report(episode, Edge.LEVEL, at, facts.value, {"level_before": before.facts.level, **more})
+        self._owe(episode, at)
 
-    def clear(self, key: str, at: Moment, value: float | None = None, reason: str = "") -> None:
-        """`value` is the one that ended it; `reason` says why when no value did, and closes it: there is nothing left to look after."""
+    def clear(self, key: str, at: Moment, value: float | None = None, reason: str = "", released: Mapping[str, object] | None = None) -> None:
+        """`value` is the one that ended it; `reason` says why when no value did, and closes it: there is nothing left to look after.
+
+        `released`: it was held, and is no longer; what the event says of that.
+        """
         episode = self.open[key]
         if episode.cleared_at_ms is not None and not reason:
+            return
+        if not reason and released is None and self.holding is not None and self.holding.holds(episode, at, value):
             return
         if self.roots is not None:
             self.roots.ended(episode, at)
         if episode.facts.latched and not reason:
             self._keep(msgspec.structs.replace(episode, cleared_at_ms=at.wall_ms))
-            self.report(self.open[key], Edge.RETURNED, at, value, {})
+            self.report(self.open[key], Edge.RETURNED, at, value, released or {})
             return
-        self._forget(episode)
-        waits = not (reason or episode.acknowledged or episode.suppressed_by) and episode.facts.level in ACKNOWLEDGED_LEVELS
+        self._forget(episode, at)
+        waits = not (reason or episode.acknowledged or episode.suppressed_by) and wants_acknowledgement(episode.facts.level)
         if waits:
             self._wait(msgspec.structs.replace(episode, cleared_at_ms=at.wall_ms), at)
-        self.report(episode, Edge.CLEARED, at, value, {"closed": not waits, **({"reason": reason} if reason else {})})
+        self.report(episode, Edge.CLEARED, at, value, {"closed": not waits, **({"reason": reason} if reason else {}), **(released or {})})
 
     def _wait(self, episode: Episode, at: Moment) -> None:
         self.returned[episode.alarm_id] = episode
@@ -189,7 +256,7 @@ class Journal:
         if self.returned.pop(episode.alarm_id, None) is not None:
             self._states[RETURNED_PREFIX + episode.alarm_id] = None
         else:
-            self._forget(episode)
+            self._forget(episode, at)
         self.report(episode, edge, at, None, {**more, "closed": True})
 
     def hide(self, key: str, root: str) -> None:
@@ -198,9 +265,13 @@ class Journal:
 
     def show(self, key: str, at: Moment) -> None:
         """The alarm above has ended and this one has not."""
-        episode = msgspec.structs.replace(self.open[key], suppressed_by=None)
+        before = self.open[key]
+        owed = Why.SHOWN.value if before.owed == Why.RAISED.value else before.owed
+        episode = msgspec.structs.replace(before, suppressed_by=None, owed=owed)
         self._keep(episode)
         self.report(episode, Edge.SHOWN, at, episode.facts.value, {})
+        if self.annunciation is not None:
+            self.annunciation.reveal(key, at)
 
     def replace(self, episode: Episode) -> None:
         """The same episode with another word of a person on it."""
@@ -212,7 +283,7 @@ class Journal:
 
     def _keep(self, episode: Episode) -> None:
         self._index(episode)
-        self._states[episode.facts.key] = msgspec.json.encode(episode)
+        self._touched[episode.facts.key] = None
 
     def _index(self, episode: Episode) -> None:
         key = episode.facts.key
@@ -231,32 +302,25 @@ class Journal:
         if not children:
             self.below.pop(episode.suppressed_by or "", None)
 
-    def _forget(self, episode: Episode) -> None:
+    def _forget(self, episode: Episode, at: Moment) -> None:
         self._rise(self.open[episode.facts.key])
         del self.open[episode.facts.key]
         del self.keys[episode.alarm_id]
-        self._states[episode.facts.key] = None
+        self._touched[episode.facts.key] = None
+        if self.roots is not None:
+            self.roots.forget(episode.alarm_id)
+        if self.holding is not None:
+            self.holding.forget(episode.facts.key)
+        if self.first_out is not None:
+            self.first_out.forget(episode.alarm_id)
+        if self.annunciation is not None:
+            self.annunciation.ended(episode, at)
 
     def report(self, episode: Episode, edge: Edge, at: Moment, value: float | None, more: Mapping[str, object]) -> None:
         """One event of an episode (docs/alarms.md)."""
         facts = episode.facts
-        body: dict[str, object] = {
-            "id": episode.alarm_id,
-            "number": episode.number,
-            "edge": edge.value,
-            "rule": facts.rule,
-            "level": facts.level,
-            "point": facts.point,
-            "value": value,
-            "unit": facts.unit,
-            "limit": facts.limit,
-            "began_at_ms": episode.began_at_ms,
-            "began_clock": episode.began_clock.word,
-            "raised_at_ms": episode.raised_at_ms,
-            "text": facts.text,
-            **more,
-        }
-        optional = {"text_zh": facts.text_zh, "bus": facts.bus, "suppressed_by": episode.suppressed_by}
-        body.update({name: text for name, text in optional.items() if text})
+        body = alarm_body(episode, edge.value, value, more)
+        if edge in OPENING:
+            body.update(work_order(episode, self.places))
         self._events.append(Event("alarm", at.wall_ms, at.mono_ms, at.clock, facts.device, body))
         _log.info("alarm #%d %s: %s %s: %s", episode.number, edge.value, facts.level, facts.subject, facts.text)

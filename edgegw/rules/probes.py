@@ -2,11 +2,14 @@
 
     high low equals not_equals    the value against the limit (high, low: moved by the deadband once the alarm is active)
     bit                           bit number `limit` of the value is 1
-    rise fall                     against the lowest or highest value of the last `window_s`
+    rise fall                     against the lowest or highest value of the last `window_s`; where there is a `reference`, of the difference to it
     deviation                     the difference to `reference`, whichever is more, against the limit
     frozen                        the value is the one before it; `limit` seconds of that make the alarm
     missing                       there is no good value; `limit` seconds of that make the alarm
-    word                          `word` stands in the text, between spaces
+    word                          `word`, or one of `words`, stands in the text, between spaces
+    below_others above_others     against the other points of the device (`groups.py`)
+
+With `average_s` high and low look at the mean of that time.
 
 Every probe answers True, False, or None: not to be known now.
 """
@@ -14,10 +17,14 @@ Every probe answers True, False, or None: not to be known now.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from edgegw.model import Value
+from edgegw.rules.averages import Average
 from edgegw.rules.conditions import Limits, holds
+from edgegw.rules.groups import Operand, Peers, above_others, below_others
 
 # Ten minutes at half a second; of a faster point the oldest go first, and the window is shorter by that.
 _SAMPLES_MAX = 1200
@@ -25,11 +32,7 @@ PLAIN = frozenset({"high", "low", "equals"})
 """Conditions that `conditions.holds` decides, and for which a quiet range is known."""
 
 
-@dataclass(slots=True, eq=False)
-class Operand:
-    """The last good value of a point that a condition needs beside its own; None while there is none."""
-
-    value: int | None = None
+NO_WORDS: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +42,8 @@ class Probe:
     limits: Limits
     window_ms: int = 0
     reference: Operand | None = None
+    peers: Peers | None = None
+    average: Average | None = None
     last: int | None = None
     samples: deque[tuple[int, int]] = field(default_factory=deque)
     """(monotonic ms, value) of the window."""
@@ -56,11 +61,12 @@ class Probe:
                 return same
             case "missing":
                 return False
-            case "rise" | "fall":
-                return self._beyond(self._moved(value, mono_ms), active=active)
-            case "deviation":
-                other = self.reference.value if self.reference else None
-                return None if other is None else self._beyond(abs(value - other), active=active)
+            case "rise" | "fall" | "deviation":
+                return self._compared(value, mono_ms, active=active)
+            case "below_others":
+                return None if self.peers is None else below_others(limits, self.peers, value, active=active)
+            case "above_others":
+                return None if self.peers is None else above_others(limits, self.peers, value, active=active)
             case _:
                 return holds(limits, value, active=active)
 
@@ -68,6 +74,17 @@ class Probe:
         """The value is not known any more: what it did meanwhile is not, either."""
         self.last = None
         self.samples.clear()
+        if self.average is not None:
+            self.average.clear()
+
+    def _compared(self, value: int, mono_ms: int, *, active: bool) -> bool | None:
+        """With another point; movement also with nothing."""
+        other = self.reference.value if self.reference else None
+        if self.limits.condition == "deviation":
+            return None if other is None else self._beyond(abs(value - other), active=active)
+        if self.reference is not None and other is None:
+            return None
+        return self._beyond(self._moved(value - (other or 0), mono_ms), active=active)
 
     def _beyond(self, amount: int, *, active: bool) -> bool:
         return amount > (self.limits.hold_limit if active else self.limits.set_limit)
@@ -87,27 +104,48 @@ class Term:
     """Another condition that must hold too, on a point of the same or another device."""
 
     limits: Limits
-    word: str = ""
+    words: AbstractSet[str] = NO_WORDS
+    last: bool = False
+    """A value that is lost goes on to count."""
     holding: bool | None = None
 
     def look(self, value: Value) -> bool:
         """Takes the point's newest value, None when it is not good; True when the answer has changed."""
         before = self.holding
-        self.holding = None if value is None else holds(self.limits, number(value, self.word), active=bool(before))
+        if value is None and self.last:
+            return False
+        self.holding = None if value is None else holds(self.limits, number(value, self.words), active=bool(before))
         return self.holding is not before
 
 
-def number(value: Value, word: str) -> int:
-    """Of a text whether the word stands in it; everything else is a scaled integer already."""
+@dataclass(slots=True, eq=False)
+class AnyOf:
+    """Several of which one is enough: points by pattern, devices of a class."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def holding(self) -> bool | None:
+        return one_of([term.holding for term in self.terms])
+
+
+def number(value: Value, words: AbstractSet[str]) -> int:
+    """Of a text whether one of the words stands in it; everything else is a scaled integer already."""
     if isinstance(value, str):
-        return int(bool(word) and word in value.split())
+        return int(not words.isdisjoint(value.split()))
     assert isinstance(value, int)
     return value
 
 
-def together(terms: tuple[Term, ...]) -> bool | None:
-    """All of them: one that does not hold decides, one that is not known leaves it open."""
-    known = [term.holding for term in terms]
-    if False in known:
+def all_of(answers: Sequence[bool | None]) -> bool | None:
+    """One that does not hold decides, one that is not known leaves it open."""
+    if False in answers:
         return False
-    return None if None in known else True
+    return None if None in answers else True
+
+
+def one_of(answers: Sequence[bool | None]) -> bool | None:
+    """One that holds decides, one that is not known leaves it open."""
+    if True in answers:
+        return True
+    return None if None in answers else False

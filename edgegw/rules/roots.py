@@ -10,8 +10,7 @@ marked `alone` are explained by nothing. Everything is journalled; hidden means 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgegw.config.model import Rule
@@ -33,13 +32,19 @@ BUS_CLASS, GATEWAY_CLASS = "bus", "gateway"
 class Roots:
     """Over the episodes of a journal, which asks it at every raise and end."""
 
-    def __init__(self, journal: Journal, rules: Sequence[Rule], classes: Mapping[str, str]) -> None:
+    def __init__(self, journal: Journal, rules: Sequence[Rule], classes: Mapping[str, str], judged: Container[str]) -> None:
+        """`judged`: names of the rules that judge any point of this station."""
         self._journal = journal
         self._classes = classes
         self._explains = {rule.name: [_pair(text) for text in rule.explains] for rule in rules if rule.explains and rule.enabled}
-        self._alone = {rule.name for rule in rules if rule.alone or rule.safety}
+        self._alone = {rule.name for rule in rules if rule.alone or rule.safety or rule.role}
+        self._possible = frozenset(name for name in self._explains if name in judged)
+        self._known: dict[tuple[str, str], bool] = {}
+        """By class and rule, what `is_possible` has answered."""
         self._keys = dict.fromkeys(key for key, episode in journal.open.items() if episode.facts.rule in self._explains)
         """Of the roots that are open; some may have ended since they were last looked at."""
+        self._began_ms: dict[str, int] = {}
+        """By id, monotonic: of what is open and began in this start. Of the others only the wall clock is known."""
         self._ended: dict[str, tuple[Facts, int]] = {}
         """By id: roots that ended, and until when they still explain what begins."""
         self.due_ms = FAR
@@ -53,12 +58,26 @@ class Roots:
                 self._ended[root] = (self._journal.open[next(iter(children))].facts, ATTACH_AFTER_MS)
         self._find_due()
 
+    def is_alone(self, rule: str) -> bool:
+        """Nothing explains it: safety, contacts that were seen active, and what is marked so."""
+        return rule in self._alone
+
+    def is_possible(self, facts: Facts) -> bool:
+        """Whether a rule of this station could explain such an alarm, now or in a moment."""
+        kind = self._class_of(facts)
+        known = self._known.get((kind, facts.rule))
+        if known is None:
+            others = self._possible - {facts.rule}
+            known = not self.is_alone(facts.rule) and any(self._is_named(other, kind, facts.rule) for other in others)
+            self._known[kind, facts.rule] = known
+        return known
+
     def root_of(self, facts: Facts, began: Moment) -> str | None:
         """The id of what explains an alarm that is being raised."""
         if facts.rule in self._alone:
             return None
         for root in self._open_roots():
-            if root.cleared_at_ms is None and root.facts.key != facts.key and self._does_explain(root.facts, facts) and _is_after(root, began):
+            if root.cleared_at_ms is None and root.facts.key != facts.key and self._does_explain(root.facts, facts) and self._is_after(root, began):
                 return root.suppressed_by or root.alarm_id
         for alarm_id, (root_facts, until_ms) in self._ended.items():
             if began.mono_ms <= until_ms and self._does_explain(root_facts, facts):
@@ -77,13 +96,30 @@ class Roots:
         if root.facts.rule not in self._explains:
             return []
         self._keys[root.facts.key] = None
-        since_ms = root.began_at_ms - ATTACH_BEFORE_MS
         others = (episode for episode in self._journal.open.values() if episode.alarm_id != root.alarm_id and episode.suppressed_by is None)
         return [
             episode
             for episode in others
-            if episode.began_at_ms >= since_ms and episode.facts.rule not in self._alone and self._does_explain(root.facts, episode.facts)
+            if episode.facts.rule not in self._alone and self._does_explain(root.facts, episode.facts) and self._lag_ms(root, episode) >= -ATTACH_BEFORE_MS
         ]
+
+    def note(self, episode: Episode, began: Moment) -> None:
+        """One that is being raised."""
+        self._began_ms[episode.alarm_id] = began.mono_ms
+
+    def forget(self, alarm_id: str) -> None:
+        """It is not open any more."""
+        self._began_ms.pop(alarm_id, None)
+
+    def _is_after(self, root: Episode, began: Moment) -> bool:
+        root_ms = self._began_ms.get(root.alarm_id)
+        lag_ms = began.wall_ms - root.began_at_ms if root_ms is None else began.mono_ms - root_ms
+        return lag_ms >= -ATTACH_BEFORE_MS
+
+    def _lag_ms(self, root: Episode, episode: Episode) -> int:
+        """How long after the root it began; a step of the wall clock between them does not count where both are known better."""
+        root_ms, began_ms = self._began_ms.get(root.alarm_id), self._began_ms.get(episode.alarm_id)
+        return episode.began_at_ms - root.began_at_ms if root_ms is None or began_ms is None else began_ms - root_ms
 
     def ended(self, root: Episode, at: Moment) -> None:
         """It explains a little longer what is noticed late; then those below it that are still open stand for themselves."""
@@ -91,26 +127,25 @@ class Roots:
             self._ended[root.alarm_id] = (root.facts, at.mono_ms + ATTACH_AFTER_MS)
             self._find_due()
 
-    def jobs(self, now_ms: int) -> list[tuple[int, Callable[[Moment], None]]]:
-        """What is due at `now_ms`: its time and the deed."""
-        return [(until_ms, partial(self._show, alarm_id)) for alarm_id, (_, until_ms) in self._ended.items() if until_ms <= now_ms]
-
-    def _show(self, root: str, at: Moment) -> None:
-        self._ended.pop(root, None)
-        for key in sorted(self._journal.below.get(root, ()), key=lambda key: self._journal.open[key].number):
-            self._journal.show(key, at)
+    def run(self, now: Moment) -> None:
+        """Shows what is still open a minute after its root."""
+        for root in [alarm_id for alarm_id, (_, until_ms) in self._ended.items() if until_ms <= now.mono_ms]:
+            del self._ended[root]
+            for key in sorted(self._journal.below.get(root, ()), key=lambda key: self._journal.open[key].number):
+                self._journal.show(key, now)
         self._find_due()
 
     def _find_due(self) -> None:
         self.due_ms = min((until_ms for _, until_ms in self._ended.values()), default=FAR)
 
     def _does_explain(self, root: Facts, facts: Facts) -> bool:
-        kind = BUS_CLASS if facts.bus else self._classes.get(facts.device or "", GATEWAY_CLASS)
-        return any(matches(of_class, kind) and matches(rule, facts.rule) for of_class, rule in self._explains.get(root.rule, ()))
+        return self._is_named(root.rule, self._class_of(facts), facts.rule)
 
+    def _class_of(self, facts: Facts) -> str:
+        return BUS_CLASS if facts.bus else self._classes.get(facts.device or "", GATEWAY_CLASS)
 
-def _is_after(root: Episode, began: Moment) -> bool:
-    return began.wall_ms >= root.began_at_ms - ATTACH_BEFORE_MS
+    def _is_named(self, root: str, kind: str, rule: str) -> bool:
+        return any(matches(of_class, kind) and matches(name, rule) for of_class, name in self._explains.get(root, ()))
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -15,9 +15,8 @@ from edgegw.rules.binding import Watch
 from edgegw.rules.conditions import Edge
 from edgegw.rules.episode import Episode, Facts, Moment
 from edgegw.rules.journal import Journal
+from edgegw.rules.levels import rank
 from edgegw.rules.text import in_unit, rule_text
-
-_SEVERITY = {"critical": 1, "major": 2, "minor": 3, "notice": 4}
 
 
 class Sharing:
@@ -63,7 +62,7 @@ class Sharing:
         for key, (watch, at) in touched.items():
             held = self._active[key]
             episode = self._journal.open.get(key)
-            is_open = episode is not None and episode.cleared_at_ms is None
+            is_open = episode is not None and episode.cleared_at_ms is None and not episode.held
             if held and not is_open:
                 first = _severest(held)
                 self._journal.raise_(facts_of(first), first.began or at, at)
@@ -80,13 +79,26 @@ class Sharing:
             self._journal.replace(msgspec.structs.replace(episode, facts=facts_of(severest)))
 
 
+def lesser_of(watches: Sequence[Watch]) -> dict[str, frozenset[str]]:
+    """By rule, keys of its episodes in which a more severe rule may speak in a moment."""
+    most: dict[str, int] = {}
+    for watch in watches:
+        if watch.rule.episode:
+            most[watch.key] = min(rank(watch.rule.level), most.get(watch.key, rank(watch.rule.level)))
+    found: dict[str, set[str]] = {}
+    for watch in watches:
+        if watch.rule.episode and rank(watch.rule.level) > most[watch.key]:
+            found.setdefault(watch.rule.name, set()).add(watch.key)
+    return {rule: frozenset(keys) for rule, keys in found.items()}
+
+
 def _value(watch: Watch) -> float | None:
     return None if watch.value is None else in_unit(watch.value, watch.point.decimals)
 
 
 def _severest(held: Sequence[Watch]) -> Watch:
     """The first of those of one level."""
-    return min(held, key=lambda watch: _SEVERITY[watch.rule.level])
+    return min(held, key=lambda watch: rank(watch.rule.level))
 
 
 def facts_of(watch: Watch) -> Facts:
@@ -105,5 +117,5 @@ def facts_of(watch: Watch) -> Facts:
         text_zh=text_zh,
         latched=rule.latched,
         safety=rule.safety,
-        episode=watch.key if rule.episode else "",
+        episode=watch.key,
     )

@@ -9,86 +9,40 @@ silent a minute later is shown as itself. On a bus of one device nobody can tell
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 from edgegw.config.model import Device
-from edgegw.model import Quality, Reading, Source
+from edgegw.model import Reading, Source
+from edgegw.points import LINK_CLASS
 from edgegw.rules.conditions import FAR
 from edgegw.rules.episode import Episode, Facts, Moment, episode_key
 from edgegw.rules.journal import Journal
-from edgegw.rules.text import bus_offline_text, device_offline_text
+from edgegw.rules.links import (
+    BUS_DEVICES_MIN,
+    BUS_OFFLINE,
+    DEVICE_OFFLINE,
+    FAILED_POLLS_MIN,
+    OFFLINE_AFTER_S,
+    Blind,
+    BusLink,
+    Link,
+    bus_facts,
+    device_facts,
+    falls_with,
+    has_failed,
+    offline_ms,
+)
 
-# Names with a space: no configured rule can have them.
-DEVICE_OFFLINE = "device offline"
-BUS_OFFLINE = "bus offline"
-# One or two lost answers are noise of the line.
-FAILED_POLLS_MIN = 3
 # One answer may be the last gasp of a device that restarts.
 GOOD_POLLS_MIN = 2
-# With one device a dead bus and a dead device look the same.
-BUS_DEVICES_MIN = 2
-# Polls go round: a device that failed this long before the others fell silent for the same reason.
-ATTACH_BEFORE_MS = 10_000
 # Silent devices are probed in turn: one that the returned bus has not reached by then is silent on its own.
 SHOW_AFTER_MS = 60_000
+# Slow sensors fail their third poll half a minute after the first: so long it is not known whether a device or its bus is silent.
+DOUBT_MS_MAX = 45_000
 # A temperature that is not read harms nobody for a while.
 _LEVELS = {"sensor": "minor"}
-
-_NO_ANSWER = frozenset({Quality.OFFLINE, Quality.MAINTENANCE, Quality.NOT_FITTED})
-
-
-@dataclass(slots=True, eq=False)
-class BusLink:
-    """One bus and the devices that are polled on it."""
-
-    name: str
-    key: str
-    links: list[Link] = field(default_factory=list)
-    down: bool = False
-    first_failed: Moment | None = None
-    """First failed poll of any of its devices since the last answer of one."""
-    began: Moment | None = None
-    """First failed poll of the open alarm; None when that was before this start."""
-    show_ms: int | None = None
-    """When its devices that are still silent are shown."""
-
-
-@dataclass(slots=True, eq=False)
-class Link:
-    """One device, as far as it answers or not."""
-
-    device: Device
-    level: str
-    key: str
-    bus: BusLink
-    down: bool = False
-    failed: int = 0
-    good: int = 0
-    first_failed: Moment | None = None
-    answered_ms: int | None = None
-    excused: bool = False
-    """Its silence is right."""
-
-    @property
-    def is_gone(self) -> bool:
-        """As far as its bus is concerned."""
-        return self.down or (self.excused and self.failed >= FAILED_POLLS_MIN)
-
-
-def has_failed(reading: Reading) -> bool | None:
-    """True: no answer; False: an answer, be it a refusal; None: not asked (maintenance)."""
-    if len(reading.quality) < len(reading.values) or not _NO_ANSWER.issuperset(reading.quality.values()):
-        return False
-    return True if Quality.OFFLINE in reading.quality.values() else None
-
-
-def offline_ms(link: Link) -> int | None:
-    """When this device has been silent for long enough; None while too few polls have failed or it is offline already."""
-    if link.down or link.excused or link.failed < FAILED_POLLS_MIN or link.first_failed is None:
-        return None
-    silent_since_ms = link.first_failed.mono_ms if link.answered_ms is None else link.answered_ms
-    return silent_since_ms + round(link.device.offline_after_s * 1000)
+# The same for a class: an inverter restarts by itself in the morning and after a grid fault.
+_OFFLINE_AFTER_S = {"inverter": 60.0}
 
 
 class Silence:
@@ -101,7 +55,7 @@ class Silence:
         self._failing: dict[Link, None] = {}
         self.due_ms: int = FAR
         """Nothing can happen by time alone before this."""
-        classes = {source.device: source.device_class for source in sources}
+        classes = {source.device: source.device_class for source in sources if source.device_class != LINK_CLASS}
         for device in devices:
             if device.code in classes:
                 self._add(device, classes[device.code])
@@ -111,7 +65,8 @@ class Silence:
     def _add(self, device: Device, device_class: str) -> None:
         bus = self._buses.setdefault(device.bus, BusLink(device.bus, episode_key(BUS_OFFLINE, device.bus, "")))
         key = episode_key(DEVICE_OFFLINE, device.code, "")
-        link = Link(device, _LEVELS.get(device_class, "major"), key, bus, down=key in self._journal.open)
+        after_s = device.offline_after_s or _OFFLINE_AFTER_S.get(device_class, OFFLINE_AFTER_S)
+        link = Link(device, _LEVELS.get(device_class, "major"), key, bus, after_s, down=key in self._journal.open)
         bus.links.append(link)
         self._links[device.code] = link
 
@@ -119,6 +74,55 @@ class Silence:
         bus.down = bus.key in self._journal.open and len(bus.links) >= BUS_DEVICES_MIN
         if not bus.down and any(self._is_hidden(link) for link in bus.links):
             self._show_later(bus, SHOW_AFTER_MS)
+
+    def is_possible(self, facts: Facts) -> bool:
+        """Whether a dead bus could explain such an alarm, now or in a moment."""
+        link = self._links.get(facts.device or "") if facts.rule == DEVICE_OFFLINE else None
+        return link is not None and len(link.bus.links) >= BUS_DEVICES_MIN
+
+    def is_in_doubt(self, facts: Facts, now_ms: int) -> bool:
+        """Nobody on the bus of this silent device has answered since, and each has been asked: it may be the bus, which is known in a moment."""
+        bus = self._links[facts.device or ""].bus if self.is_possible(facts) else None
+        if bus is None or bus.down or bus.blind or bus.first_failed is None or now_ms - bus.first_failed.mono_ms > DOUBT_MS_MAX:
+            return False
+        return all(link.failed or link.is_gone for link in bus.links)
+
+    def blind_since_ms(self, facts: Facts) -> int | None:
+        """Where safety inputs cannot be read because of it: monotonic time of the first failed poll, 0 when that was before this start. Else None."""
+        bus = self._buses.get(facts.bus or "") if facts.rule == BUS_OFFLINE else None
+        link = self._links.get(facts.device or "") if facts.rule == DEVICE_OFFLINE else None
+        found = bus.blind if bus else [link] if link and link.blind.keys else []
+        if not found:
+            return None
+        return min((link.first_failed.mono_ms for link in found if link.first_failed), default=0)
+
+    def recall_blind(self, device: str, blind: Blind) -> None:
+        """What is known of its inputs now."""
+        if device in self._links:
+            self._links[device].blind = blind
+
+    def set_blind(self, device: str, blind: Blind, at: Moment) -> str | None:
+        """Safety inputs were lost just now: the id of the alarm that explains it, raised or told anew at once; None while the device answers."""
+        self.recall_blind(device, blind)
+        link = self._links.get(device)
+        if link is None or not (link.failed or link.down):
+            return None
+        if link.bus.down:
+            return self._tell_anew(link.bus.key, bus_facts(link.bus), at)
+        if link.down:
+            return self._tell_anew(link.key, device_facts(link, self._journal.open[link.key].facts.value), at)
+        if link.bus.is_presumed_dead:
+            self._raise_bus(link.bus, at)
+        else:
+            self._raise(link, at)
+        root = self._journal.open[link.bus.key if link.bus.down else link.key]
+        return root.suppressed_by or root.alarm_id
+
+    def _tell_anew(self, key: str, facts: Facts, at: Moment) -> str:
+        """An alarm that is open names what is blind now too."""
+        self._journal.change_level(key, facts, at)
+        root = self._journal.open[key]
+        return root.suppressed_by or root.alarm_id
 
     def keys(self) -> set[str]:
         """Of every episode that these rules can have."""
@@ -128,8 +132,8 @@ class Silence:
     def reading(self, reading: Reading) -> None:
         """Takes one poll. What is due before it must have been taken from `jobs`."""
         link = self._links.get(reading.source.device)
-        if link is None:
-            return  # of no bus
+        if link is None or reading.source.device_class == LINK_CLASS:
+            return  # of no bus, or not asked of the device
         failed = has_failed(reading) if reading.quality else False
         if failed:
             self._failed(link, Moment(reading.mono_ms, reading.read_at_ms, reading.clock))
@@ -165,6 +169,8 @@ class Silence:
             return
         if link.failed == 1:
             link.first_failed = at
+            if link.bus.is_presumed_dead:
+                self._raise_bus(link.bus, at)
         elif link.failed == FAILED_POLLS_MIN:
             self._failing[link] = None
         due = offline_ms(link)
@@ -188,12 +194,15 @@ class Silence:
     def _raise(self, link: Link, at: Moment) -> None:
         began = link.first_failed or at
         silent_s = (at.mono_ms - (began.mono_ms if link.answered_ms is None else link.answered_ms)) / 1000
-        text, text_zh = device_offline_text(silent_s)
         self._failing.pop(link, None)
         link.down, link.good = True, 0
-        facts = Facts(DEVICE_OFFLINE, link.level, link.device.code, unit="s", value=silent_s, limit=link.device.offline_after_s, text=text, text_zh=text_zh)
         root = self._root(link.bus, at)
-        self._journal.raise_(facts, began, at, suppressed_by=root.alarm_id if root and _falls_with(link, link.bus) else None)
+        above = root.alarm_id if root and falls_with(link, link.bus) else None
+        inputs = [key for key in link.blind.keys if key in self._journal.open] if root is None else []
+        children = tuple(self._journal.open[key].alarm_id for key in inputs)
+        found = self._journal.raise_(device_facts(link, silent_s), began, at, suppressed_by=above, children=children)
+        for key in inputs:
+            self._journal.hide(key, found.suppressed_by or found.alarm_id)
 
     def _root(self, bus: BusLink, at: Moment) -> Episode | None:
         """The bus's open alarm, raised now when this was its last device that still answered."""
@@ -203,11 +212,10 @@ class Silence:
 
     def _raise_bus(self, bus: BusLink, at: Moment) -> None:
         bus.down, bus.show_ms, bus.began = True, None, bus.first_failed or at
-        text, text_zh = bus_offline_text(bus.name, len(bus.links))
-        facts = Facts(BUS_OFFLINE, "critical", None, bus=bus.name, text=text, text_zh=text_zh)
-        below = [link.key for link in bus.links if link.key in self._journal.open and (_falls_with(link, bus) or self._is_hidden(link))]
+        below = [link.key for link in bus.links if link.key in self._journal.open and (falls_with(link, bus) or self._is_hidden(link))]
+        below += [key for link in bus.blind for key in link.blind.keys if key in self._journal.open]
         children = tuple(self._journal.open[key].alarm_id for key in below)
-        root = self._journal.raise_(facts, bus.began, at, children=children)
+        root = self._journal.raise_(bus_facts(bus), bus.began, at, children=children)
         for key in below:
             self._journal.hide(key, root.alarm_id)
 
@@ -228,15 +236,11 @@ class Silence:
         for link in bus.links:
             if self._is_hidden(link):
                 self._journal.show(link.key, at)
+                shown = self._journal.open[link.key].alarm_id
+                for key in [key for key in link.blind.keys if key in self._journal.open]:
+                    self._journal.hide(key, shown)
 
     def _is_hidden(self, link: Link) -> bool:
         """Below its bus, now or before: what another alarm explains that is still open is that one's business."""
         root = self._journal.open[link.key].suppressed_by if link.key in self._journal.open else None
         return root is not None and self._journal.keys.get(root, link.bus.key) == link.bus.key
-
-
-def _falls_with(link: Link, bus: BusLink) -> bool:
-    """Whether the device fell silent with its bus, and not long before it or before this start."""
-    if bus.began is None:
-        return True
-    return link.first_failed is not None and link.first_failed.mono_ms >= bus.began.mono_ms - ATTACH_BEFORE_MS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgegw import points
 from edgegw.config.model import Rule
 from edgegw.model import Point
@@ -17,8 +19,12 @@ _WORDS = {
     "deviation": ("{title} {value} differs by more than {limit} from {reference}", "{title} {value} 与 {reference} 相差超过 {limit}"),
     "frozen": ("{title} has been {value} for {number} s without any change", "{title} 已 {number} 秒停在 {value} 不变"),
     "word": ("{title} says {word}", "{title} 为 {word}"),
+    "below_others": ("{title} {value} is below {number} % of the others", "{title} {value} 低于同组的 {number} %"),
+    "above_others": ("{title} {value} is more than {limit} above the others", "{title} {value} 比同组高出 {limit} 以上"),
     "missing": ("{title}: no good value for {number} s", "{title}：已 {number} 秒无有效值"),
 }
+# A module has eight inputs; of a bus with more of them the others are counted.
+NAMED_MAX = 8
 # The dictionary writes units in ASCII; people read the degree sign.
 _SHOWN_UNITS = {"C": "°C", "1": "", "kOhm": "kΩ", "W/m2": "W/m²"}
 
@@ -34,12 +40,12 @@ def rule_text(rule: Rule, point: Point, value: int | None) -> tuple[str, str]:
         return rule.text, rule.text_zh
     entry = points.lookup(point.name)
     words = {
-        "value": "-" if value is None else _with_unit(f"{in_unit(value, point.decimals):.{point.decimals}f}", point.unit),
-        "limit": _with_unit(f"{rule.limit:.12g}", point.unit),
+        "value": "-" if value is None else with_unit(f"{in_unit(value, point.decimals):.{point.decimals}f}", point.unit),
+        "limit": with_unit(f"{rule.limit:.12g}", point.unit),
         "number": f"{rule.limit:g}",
         "window": f"{rule.window_s:g} s",
         "reference": rule.reference,
-        "word": rule.word,
+        "word": rule.word or ", ".join(rule.words),
     }
     english, chinese = _WORDS[rule.condition]
     return english.format(title=entry.en if entry else point.name, **words), chinese.format(title=entry.zh if entry else point.name, **words)
@@ -53,5 +59,17 @@ def bus_offline_text(bus: str, devices: int) -> tuple[str, str]:
     return f"none of the {devices} devices of bus {bus} answers", f"总线 {bus} 上 {devices} 台设备全部无应答"
 
 
-def _with_unit(number: str, unit: str) -> str:
+def input_lost_text(name: str) -> tuple[str, str]:
+    return f"{name} cannot be read", f"{name} 无法读取"
+
+
+def blind_text(text: str, text_zh: str, names: Sequence[str]) -> tuple[str, str]:
+    """The text of a device or bus with the safety inputs that cannot be read because of it."""
+    if not names:
+        return text, text_zh
+    more, more_zh = (f" and {len(names) - NAMED_MAX} more", f"等 {len(names)} 个") if len(names) > NAMED_MAX else ("", "")
+    return f"{text}; not watched: {', '.join(names[:NAMED_MAX])}{more}", f"{text_zh}；失去监视：{'、'.join(names[:NAMED_MAX])}{more_zh}"
+
+
+def with_unit(number: str, unit: str) -> str:
     return f"{number} {_SHOWN_UNITS.get(unit, unit)}".rstrip()

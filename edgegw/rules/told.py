@@ -24,7 +24,7 @@ class Why(StrEnum):
     AGAIN = "again"
     """A latched alarm came back before its reset."""
     CLEARED = "cleared"
-    """One that was told has ended."""
+    """One that was told singly has ended, whatever hides it by then."""
     SUMMARY = "summary"
     """Of a flood: what was not told singly."""
 

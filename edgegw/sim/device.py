@@ -9,11 +9,12 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from edgegw.sim import forgery
+from edgegw.sim import forgery, frames
 from edgegw.sim.frames import Request
+from edgegw.sim.image import Image
 from edgegw.sim.journal import Entry
 from edgegw.sim.station import SimDevice
-from edgegw.sim.tongue import Body, Physical
+from edgegw.sim.tongue import Body, Physical, Said
 
 SERIAL_FAULTS = frozenset({"delay", "crc", "truncate", "noise", "garbage", "exception", "reboot", *forgery.KINDS})
 # A stream socket neither damages nor invents bytes, and a server has one device for each unit.
@@ -75,6 +76,8 @@ class Device:
         self._is_dark = is_dark
         self._forced: dict[str, Physical] = {}
         self._shifts: dict[str, float] = {}
+        self._outputs: dict[str, Physical] = {}
+        """Relays that the gateway has switched."""
         self._silent_until_ns = 0.0
         self._fault: SwitchedFault | None = None
         self._random = random.Random(seed)
@@ -122,7 +125,7 @@ class Device:
         fault = self._drawn_fault()
         busy = fault is not None and fault.kind == "exception"
         code = fault.code if fault and busy else None
-        said = self.image.refuse(request, code) if busy else self.image.answer(request, self._moved(self._measure()), self._forced)
+        said = self.image.refuse(request, code) if busy else self._obey(request) or self.image.answer(request, self._moved(self._measure()), self._forced)
         if said is None:
             self.counts.unanswered += 1
             return None
@@ -158,10 +161,18 @@ class Device:
             values=reply.values,
         )
 
+    def _obey(self, request: Request) -> Said | None:
+        """Switches a relay of its own; None where there is nothing to switch."""
+        written = self.image.written(request) if isinstance(self.image, Image) else None
+        if written is None:
+            return None
+        self._outputs = {**self._outputs, written[0]: written[1]}
+        return Said(frames.written_pdu(request), {})
+
     def _moved(self, measured: Mapping[str, Physical]) -> Mapping[str, Physical]:
         """What the station measures, with the registers that were put elsewhere; they begin anew at their end."""
         moved = {point: _wrapped(float(measured[point]) + shift, self.image.width(point)) for point, shift in self._shifts.items()}
-        return {**measured, **moved} if moved else measured
+        return {**measured, **moved, **self._outputs} if moved or self._outputs else measured
 
     def _drawn_fault(self) -> SwitchedFault | None:
         fault = self._fault

@@ -65,6 +65,10 @@ class Encoder:
         self._digits: Fraction = row.ratio * 10**self.decimals
         """Last digits that one raw unit is worth."""
         self._shift: Fraction = row.addend * 10**self.decimals
+        self._whole = int(self._digits) if self._digits.denominator == 1 and not self._shift else 0
+        """The same where it is a whole number and nothing is added: most points; else 0. Fractions cost ten times as much."""
+        self._scale = float(row.ratio), float(row.addend)
+        self._limits = (0, 1) if row.coil else _LIMITS.get(row.type, (0, 0))
 
     @property
     def idle(self) -> float | str:
@@ -92,7 +96,8 @@ class Encoder:
             return self._float(value)
         if row.exponent is not None:
             return self._with_exponent(value)
-        return self._integer(round((value - float(self.addend)) / float(self.ratio)))
+        ratio, addend = self._scale
+        return self._integer(round((value - addend) / ratio))
 
     def _absent(self, value: str) -> Raw:
         """A device that sends floats without a value of its own for "none" sends what is no number."""
@@ -107,9 +112,11 @@ class Encoder:
         return self._integer(_number(self.row, raw.registers, self.order))
 
     def _integer(self, raw: int, exponent: int = 0) -> Raw:
-        low, high = (0, 1) if self.row.coil else _LIMITS[self.row.type]
+        low, high = self._limits
         raw = min(max(raw, low), high)
         said: int | str | None = None
+        if self._whole and not exponent and not self.codes and not self._tokens and raw not in self.row.invalid:
+            return Raw(self._registers(raw & 0xFFFF_FFFF_FFFF_FFFF), raw * self._whole)
         if raw not in self.row.invalid:
             said = self.codes.get(raw) if self.codes else self._said_bits(raw) if self._tokens else round(raw * 10**exponent * self._digits + self._shift)
         return Raw(self._registers(raw & 0xFFFF_FFFF_FFFF_FFFF), said, exponent)
@@ -167,6 +174,8 @@ class Encoder:
         """The bytes of the value in the order of the wire: A is the most significant."""
         if self.row.coil:
             return (bits,)
+        if self.order == "AB":
+            return (bits & 0xFFFF,)
         size = 2 * self.row.count
         straight = (bits & (1 << 8 * size) - 1).to_bytes(size, "big")
         on_wire = bytes(straight[ord(letter) - ord("A")] for letter in self.order)

@@ -19,6 +19,9 @@ READ_COILS = 1
 READ_DISCRETE = 2
 READ_HOLDING = 3
 READ_INPUT = 4
+WRITE_COIL = 5
+# Modbus application protocol 1.1b3, section 6.5; boards of some makers want another word.
+COIL_ON = 0xFF00
 BIT_FUNCTIONS = frozenset({READ_COILS, READ_DISCRETE})
 
 ILLEGAL_FUNCTION = 1
@@ -105,6 +108,11 @@ def tcp_frame(transaction: int, unit: int, pdu: bytes) -> bytes:
 
 def exception_pdu(function: int, code: int) -> bytes:
     return bytes([function | 0x80, code])
+
+
+def written_pdu(request: Request) -> bytes:
+    """The answer to a write of one coil repeats it."""
+    return struct.pack(">BHH", request.function, request.address, request.count)
 
 
 def registers_pdu(function: int, registers: Sequence[int]) -> bytes:

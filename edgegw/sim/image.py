@@ -17,6 +17,8 @@ from edgegw.sim.tongue import MODBUS, Physical, Said, Tongue
 
 # Modbus application protocol, section 7: the device is busy, ask again later.
 BUSY = 6
+# Different requests that are remembered; of a master that tries everything the rest is looked up anew.
+ASKED_MAX = 1000
 
 
 class Image:
@@ -31,9 +33,13 @@ class Image:
         self.decimals: Mapping[str, int] = {one.point: one.decimals for one in every}
         self.points = tuple(self.decimals)
         self._by_point = {one.point: one for one in every}
+        self._asked: dict[tuple[int, int, int], list[Encoder]] = {}
+        """Function, address and count to the points in the answer: a master has few questions and asks them for ever."""
 
     def hole(self, request: Request) -> int | None:
         """Exception 2 when a register of the request is not there."""
+        if (request.function, request.address, request.count) in self._asked:
+            return None
         answered = self.functions[request.function]
         asked = range(request.address, request.address + request.count)
         return None if all(address in answered for address in asked) else frames.ILLEGAL_ADDRESS
@@ -52,6 +58,16 @@ class Image:
         pdu, said = self.read(request, values, forced)
         return Said(pdu, said)
 
+    def written(self, request: Request) -> tuple[str, float] | None:
+        """The relay that a write of one coil switches, and what it is then; None for everything that such a product does not let be written."""
+        if request.function != frames.WRITE_COIL:
+            return None
+        row = next((one.row for one in self._encoders[frames.READ_COILS] if one.row.address == request.address and one.row.write == frames.WRITE_COIL), None)
+        if row is None:
+            return None
+        states = {frames.COIL_ON if row.write_on is None else row.write_on: 1.0, row.write_off: 0.0}
+        return (row.point, states[request.count]) if request.count in states else None
+
     def refuse(self, request: Request, code: int | None = None) -> Said:
         return _refusal(request, code or BUSY)
 
@@ -61,8 +77,8 @@ class Image:
         registers = [0] * request.count
         said: dict[str, int | str | None] = {}
         owners: dict[int, Raw] = {}
-        touched = [one for one in self._encoders[request.function] if one.span[0] <= last and first <= one.span[1]]
-        for one in sorted(touched, key=lambda encoder: encoder.point not in forced):
+        touched = self._touched(request, last)
+        for one in sorted(touched, key=lambda encoder: encoder.point not in forced) if forced else touched:
             raw = self._raw(one, values, forced, owners)
             _put(registers, first, one, raw)
             if first <= one.span[0] and one.span[1] <= last:
@@ -70,6 +86,16 @@ class Image:
         if request.function in frames.BIT_FUNCTIONS:
             return frames.bits_pdu(request.function, registers), said
         return frames.registers_pdu(request.function, registers), said
+
+    def _touched(self, request: Request, last: int) -> list[Encoder]:
+        """The points that lie in this answer, or reach into it."""
+        key = request.function, request.address, request.count
+        touched = self._asked.get(key)
+        if touched is None:
+            touched = [one for one in self._encoders[request.function] if one.span[0] <= last and request.address <= one.span[1]]
+            if len(self._asked) < ASKED_MAX:
+                self._asked[key] = touched
+        return touched
 
     def _raw(self, one: Encoder, values: Mapping[str, float | str], forced: Mapping[str, float | str], owners: dict[int, Raw]) -> Raw:
         """A register that two points name is written by the first of them, a forced one before all; the other says what it finds."""

@@ -23,6 +23,8 @@ LINES = (("ab", "a", "b"), ("bc", "b", "c"), ("ca", "c", "a"))
 SUNRISE_HOUR = 7.0
 SUNSET_HOUR = 18.0
 PV_PEAK_KW = 45.0
+# So long after sunset an inverter still says that there is no sun; then it is silent until sunrise.
+PV_DUSK_S = 600.0
 # Clouds take up to 30 % in bursts of 5 minutes; how many of the bursts are cloudy is chosen.
 CLOUD_DEPTH = 0.3
 CLOUD_BURST_S = 300.0
@@ -92,6 +94,11 @@ def dc_sessions(chance: random.Random) -> Sessions:
     return Sessions(chance.uniform(0, length_s), length_s + chance.uniform(5, 20) * 60, length_s, by_demand=True)
 
 
+def begun_by(habit: Sessions, day_s: float) -> Sessions:
+    """The same habit, moved so that a session has begun an hour before this time."""
+    return msgspec.structs.replace(habit, first_s=day_s - 3600)
+
+
 def ac_power_kw(progress: float | None) -> float:
     return AC_PILE_KW if progress is not None else 0.0
 
@@ -115,6 +122,11 @@ def pv_power_kw(day_s: float, seed: int) -> float:
         return 0.0
     clear = PV_PEAK_KW * math.sin(math.pi * (hour - SUNRISE_HOUR) / (SUNSET_HOUR - SUNRISE_HOUR))
     return clear * (1 - cloud_share(day_s, seed))
+
+
+def inverters_sleep(day_s: float) -> bool:
+    hour = day_s / 3600 % 24
+    return not SUNRISE_HOUR <= hour < SUNSET_HOUR + PV_DUSK_S / 3600
 
 
 def cloud_share(day_s: float, seed: int) -> float:

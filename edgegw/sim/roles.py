@@ -26,6 +26,9 @@ _DISCHARGE_PERCENT_S, _CHARGE_PERCENT_S = 80 / 360, 100 / 3600
 _LOW_PERCENT = 20.0
 # Huawei SUN2000: 0x0200 running, 0xA000 standby without irradiation (register 32089).
 _PV_RUNNING, _PV_ASLEEP = 0x0200, 0xA000
+# While it watches the grid that was lost: 0x0003 grid detecting, and bit 7 of alarm word 1, "2032" grid loss.
+_PV_WATCHING, _PV_GRID_LOSS_BIT, _PV_GRID_LOSS = 0x0003, 7, "2032"
+_PV_WORDS = {_PV_RUNNING: "On-grid", _PV_ASLEEP: "Standby: no irradiation", _PV_WATCHING: "Standby: grid detecting"}
 _PV_STRINGS, _PV_TERMINALS = 8, 24
 _PV_EFFICIENCY = 0.982
 # What is left of a string with a fault.
@@ -89,6 +92,7 @@ def _ups(world: World, device: SimDevice, passed_s: float) -> Measured:  # noqa:
 
 def _pv(world: World, device: SimDevice, passed_s: float) -> Measured:
     power_kw = world.pv_kw()
+    state = _PV_RUNNING if power_kw else _PV_ASLEEP if world.sees_grid else _PV_WATCHING
     voltages = [world.phase_v(index) for index in range(3)]
     measured: Measured = {}
     for volt, name in zip(voltages, PHASES, strict=True):
@@ -104,12 +108,13 @@ def _pv(world: World, device: SimDevice, passed_s: float) -> Measured:
         "efficiency": 100 * _PV_EFFICIENCY if power_kw else 0.0,
         "temperature.internal": physics.ambient_c(world.day_s) + 6 + power_kw / 2,
         "insulation_resistance": 3000.0,
-        "state": float(_PV_RUNNING if power_kw else _PV_ASLEEP),
-        "state_code": float(_PV_RUNNING if power_kw else _PV_ASLEEP),
+        "state": float(state),
+        "state_code": float(state),
         "fault_code": 0.0,
         **{f"alarm_word.{number}": 0.0 for number in (1, 2, 3)},
         **{f"alarms.{number}": "" for number in (1, 2, 3)},
-        "state.text": "On-grid" if power_kw else "Standby: no irradiation",
+        **({} if world.sees_grid else {"alarm_word.1": float(1 << _PV_GRID_LOSS_BIT), "alarms.1": _PV_GRID_LOSS}),
+        "state.text": _PV_WORDS[state],
         "model": "SUN2000-50KTL-M0",
         "serial_number": f"SIM-{device.code}",
     }
@@ -149,8 +154,8 @@ def _air(world: World, device: SimDevice, passed_s: float) -> Measured:  # noqa:
 
 
 def _joints(world: World, device: SimDevice, passed_s: float) -> Measured:  # noqa: ARG001 - as above
-    """Eight resistance thermometers: busbar A, B, C, five cable joints. They carry the station's current."""
-    warm_k = 12.0 + 18.0 * min(1.0, abs(sum(world.phase_powers_kw())) / 300)
+    """Eight resistance thermometers: busbar A, B, C, five cable joints."""
+    warm_k = world.joints_warm_k or 0.0
     hot = dict(world.conditions.busbar_c)
     return {
         f"temperature.{number}": hot.get(number, physics.ambient_c(world.day_s) + warm_k + world.wander(f"{device.code}/{number}", 0.8))

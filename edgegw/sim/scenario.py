@@ -1,6 +1,7 @@
 """What happens to the station in the course of a day, as data (`scenarios/NAME.toml`), and what of it holds at a moment. Pure.
 
-A step that is shorter than the time between two looks is not lost: `touched` tells it as well as those that hold now.
+A step that is shorter than the time between two looks is not lost: `touched` tells it as well as those that hold now. What is shorter than the
+mean that a meter takes is seen by nobody but a UPS, which keeps it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from msgspec import Meta
 from edgegw.errors import EXIT_USAGE, EdgegwError
 
 DAY_S = 86_400.0
+# Meters and piles show the mean of about a second.
+METER_MEAN_S = 1.0
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,7 +82,7 @@ def conditions(scenario: Scenario, before_s: float, now_s: float) -> Conditions:
     touched = scenario.touched(before_s, now_s)
     now = [step for step in touched if step.holds(now_s)]
     return Conditions(
-        mains_share=_lowest(now),
+        mains_share=_lowest(step for step in now if step.for_s >= METER_MEAN_S),
         dip_share=_lowest(touched),
         strings_down=frozenset(step.number for step in now if step.kind == "string" and step.number),
         frozen_piles=frozenset(step.pile for step in now if step.kind == "frozen" and step.pile),

@@ -36,6 +36,8 @@ from edgegw.sim.world import World
 SCHEMA = "edgegw.simulate/1"
 # How often the world moves: ten times in the shortest usual poll period, so that two polls rarely see the same moment.
 TICK_S = 0.1
+# In a day that runs fast: about once in a second of it.
+FAST_TICK_S = 0.025
 
 
 class Port(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -104,6 +106,7 @@ class Simulator:
             ],
             "control": str(self.control_path),
             "journal": str(self.journal_path),
+            "time": {"speed": self._clock.speed, "monotonic_ns": self._clock.boot_ms * 1_000_000, "hour": self.station.start_hour},
         }
 
     # -- the thread of the loop
@@ -164,9 +167,9 @@ class Simulator:
 
     async def _turn(self) -> None:
         """Moves the world until the end."""
-        then_ms = self._clock.mono_ms()
+        then_ms = 0
         while not self._stop_asked.is_set():
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(TICK_S if self._paced else FAST_TICK_S)
             now_ms = self._clock.mono_ms()
             self._world.advance((now_ms - then_ms) / 1000)
             then_ms = now_ms

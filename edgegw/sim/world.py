@@ -26,6 +26,10 @@ _ROLES = {**METERS, **PILES, **OTHERS}
 MAINS_WORKS_SHARE = 0.5
 # Energy registers begin somewhere, as a meter's do that has run for a while.
 _FIRST_KWH = (200.0, 9_000.0)
+# A grid-tied inverter watches the grid for a minute before it feeds in again; until then it tells the loss as an alarm.
+GRID_WATCHED_S = 60.0
+# Copper and its joints follow the current slowly: the time in which two thirds of a step are done.
+JOINT_LAG_S = 1500.0
 # Behind the UPS, or with a supply of their own.
 _FED_BY_UPS = frozenset({"ups", "cabinet", "outdoor", "inputs", "joints"})
 _AC_PILE_ROLES = frozenset({"ac_pile", "ac_control"})
@@ -46,12 +50,19 @@ class World:
         self.guns = _guns(station)
         self.ac_piles = list(dict.fromkeys(device.pile_code for device in station.device if device.role in _AC_PILE_ROLES))
         self._sessions = {gun: physics.ac_sessions(chance) if gun[0] in self.ac_piles else physics.dc_sessions(chance) for gun in self.guns}
+        for step in self._scenario.step:
+            # A register that stands still shows only while something charges.
+            self._sessions |= {gun: physics.begun_by(habit, step.begin_s) for gun, habit in self._sessions.items() if gun[0] == step.pile}
         self.energy = {device.code: first_energy(device, station.start_hour, chance.uniform(*_FIRST_KWH)) for device in station.device}
         self.ups = Ups()
+        self.mains_since_s = GRID_WATCHED_S
+        """For how long the mains have been there since they were lost last."""
+        self.joints_warm_k: float | None = None
+        """Above the air; None before the first look."""
         self.conditions = Conditions()
         self.values: Mapping[str, Measured] = {}
         self.silent: frozenset[str] = frozenset()
-        """Devices that have no supply or whose line is dead."""
+        """Devices that have no supply or whose line is dead, and inverters at night."""
         self.advance(0.0)
 
     @property
@@ -64,15 +75,29 @@ class World:
         self.day_s += passed_s
         self.conditions = conditions(self._scenario, before_s, self.day_s)
         self.ups = self.ups.after(passed_s, fed=self.mains_works, dip_share=self.conditions.dip_share)
+        self.mains_since_s = self.mains_since_s + passed_s if self.mains_works else 0.0
+        self._warm_joints(passed_s)
         self.values = {device.code: _ROLES[device.role](self, device, passed_s) for device in self.devices}
         dark = frozenset() if self.mains_works else frozenset(device.code for device in self.devices if device.role not in _FED_BY_UPS)
-        self.silent = dark | {device.code for device in self.devices if device.bus in self.conditions.dead_buses}
+        asleep = {device.code for device in self.devices if device.role == "pv"} if physics.inverters_sleep(self.day_s) else frozenset()
+        self.silent = dark | asleep | {device.code for device in self.devices if device.bus in self.conditions.dead_buses}
+
+    def _warm_joints(self, passed_s: float) -> None:
+        """Busbar and cable joints carry the station's current."""
+        target_k = 12.0 + 18.0 * min(1.0, abs(sum(self.phase_powers_kw())) / 300)
+        before_k = target_k if self.joints_warm_k is None else self.joints_warm_k
+        self.joints_warm_k = before_k + (target_k - before_k) * (1 - math.exp(-passed_s / JOINT_LAG_S))
 
     # -- what the roles share
 
     @property
     def mains_works(self) -> bool:
         return self.conditions.mains_share >= MAINS_WORKS_SHARE
+
+    @property
+    def sees_grid(self) -> bool:
+        """Whether an inverter may feed in."""
+        return self.mains_since_s >= GRID_WATCHED_S
 
     def progress(self, gun: tuple[str, int]) -> float | None:
         """How far the session of this gun is, 0 to 1; None while nothing charges."""
@@ -91,7 +116,7 @@ class World:
 
     def pv_kw(self) -> float:
         has_pv = any(device.role == "pv" for device in self.devices)
-        if not has_pv or not self.mains_works:
+        if not has_pv or not self.sees_grid:
             return 0.0
         return physics.pv_power_kw(self.day_s, self.seed)
 

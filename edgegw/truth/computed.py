@@ -1,18 +1,22 @@
-"""Points that no device has: the sum, difference or ratio of others (pure).
+"""Points that no device has: the sum, difference or ratio of others, the unbalance of three voltages, the dew point (pure).
 
 The result carries the worst quality of its inputs and the time of the newest; it has no value when an input has none.
-Sum and difference are exact, in scaled integers; a ratio is rounded once.
+Sum and difference are exact, in scaled integers; everything else is rounded once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from math import log, sqrt
 from typing import NamedTuple
 
 import msgspec
 
 from edgegw.model import Quality, Value
+
+# Magnus formula over water with the coefficients of Alduchov and Eskridge (1996): within 0.1 K from -40 to 50 C.
+_MAGNUS_A, _MAGNUS_B_C = 17.625, 243.04
 
 # The worst first. Without a value: the device is gone, says no, says nonsense, is left alone, is not there; with one: doubt, estimate, age.
 _WORST = (
@@ -33,7 +37,7 @@ class Formula(msgspec.Struct, frozen=True):
     """One computed point."""
 
     operation: str
-    """sum, difference (the first less all others) or ratio (the first over the second)"""
+    """sum, difference (the first less all others), ratio (the first over the second), unbalance, dew_point or dew_margin"""
     decimals: tuple[int, ...]
     """Of the inputs."""
     result_decimals: int
@@ -69,6 +73,36 @@ def _apply(formula: Formula, numbers: Sequence[Fraction]) -> Fraction | None:
         return sum(numbers, Fraction())
     if formula.operation == "difference":
         return numbers[0] - sum(numbers[1:], Fraction())
+    if formula.operation in _PHYSICS:
+        found = _PHYSICS[formula.operation](*map(float, numbers))
+        return None if found is None else Fraction(found)
     if not numbers[1]:
         return None
     return numbers[0] / numbers[1] * (100 if formula.percent else 1)
+
+
+def dew_point_c(temperature_c: float, humidity_percent: float) -> float | None:
+    """Of air; None for air without any water."""
+    if humidity_percent <= 0:
+        return None
+    gamma = log(humidity_percent / 100) + _MAGNUS_A * temperature_c / (_MAGNUS_B_C + temperature_c)
+    return _MAGNUS_B_C * gamma / (_MAGNUS_A - gamma)
+
+
+def dew_margin_k(temperature_c: float, humidity_percent: float, surface_c: float) -> float | None:
+    """How far a surface is above the dew point of the air around it."""
+    dew_c = dew_point_c(temperature_c, humidity_percent)
+    return None if dew_c is None else surface_c - dew_c
+
+
+def unbalance_percent(ab_v: float, bc_v: float, ca_v: float) -> float | None:
+    """Negative over positive sequence of three line voltages, from their magnitudes alone (IEC 61000-4-30, 5.7); None without voltage."""
+    squares = ab_v**2 + bc_v**2 + ca_v**2
+    if not squares:
+        return None
+    # Rounding may bring three equal voltages a little above the largest that the root can have.
+    root = sqrt(max(0.0, 3 - 6 * (ab_v**4 + bc_v**4 + ca_v**4) / squares**2))
+    return 100 * sqrt(max(0.0, (1 - root) / (1 + root)))
+
+
+_PHYSICS: Mapping[str, Callable[..., float | None]] = {"dew_point": dew_point_c, "dew_margin": dew_margin_k, "unbalance": unbalance_percent}

@@ -14,6 +14,9 @@ import msgspec
 
 # A module with safety inputs that is silent must be known within 5 s; one lost answer of a poll of half a second is noise of the line.
 LOST_MS = 3000
+# One poll alone may have been lost on the line, and the guard against late answers holds the next one back for so long (`late_answer_guard_ms` and the rest of
+# the time-out); a module that is silent is still known within 5 s.
+LOST_ALONE_MS = 4500
 
 
 class Wiring(msgspec.Struct, frozen=True):
@@ -35,6 +38,8 @@ class Contact(msgspec.Struct, frozen=True):
     """First read of the candidate."""
     silent_ms: int | None = None
     """First poll without a value since the last with one."""
+    misses: int = 0
+    """Polls without a value since then."""
     lost: bool = False
     glitches: int = 0
     """Since the last accepted change."""
@@ -74,11 +79,19 @@ def see(wiring: Wiring, contact: Contact, raw: int, at_ms: int) -> Told:
 
 def miss(contact: Contact, at_ms: int) -> Contact:
     """A poll without a value."""
-    return contact if contact.silent_ms is not None else msgspec.structs.replace(contact, silent_ms=at_ms)
+    if contact.misses > 1:
+        return contact  # More of them say no more.
+    return msgspec.structs.replace(contact, silent_ms=at_ms if contact.silent_ms is None else contact.silent_ms, misses=contact.misses + 1)
+
+
+def lost_from_ms(contact: Contact) -> int | None:
+    """When it is lost, should no value come before; None while it is read."""
+    return None if contact.silent_ms is None else contact.silent_ms + (LOST_MS if contact.misses > 1 else LOST_ALONE_MS)
 
 
 def lose(wiring: Wiring, contact: Contact, now_ms: int) -> Contact | None:
     """The state of an input that is lost from now on; None while it is not, or was already."""
-    if not wiring.fail_safe or contact.lost or contact.silent_ms is None or now_ms - contact.silent_ms < LOST_MS:
+    due_ms = lost_from_ms(contact)
+    if not wiring.fail_safe or contact.lost or due_ms is None or now_ms < due_ms:
         return None
     return msgspec.structs.replace(contact, lost=True)

@@ -7,7 +7,7 @@ from typing import cast
 
 from edgegw.config.model import Contact as ContactSettings
 from edgegw.model import Quality, Source
-from edgegw.truth.contact import LOST_MS, Contact, Told, Wiring, lose, miss, see
+from edgegw.truth.contact import Contact, Told, Wiring, lose, lost_from_ms, miss, see
 from edgegw.truth.work import KEY_PREFIX, Work, encode, recall
 
 # docs/points.md, gun state.
@@ -91,11 +91,12 @@ class Inputs:
         waiting = []
         for name, position, wiring in self.inputs:
             contact = self._contacts[name]
-            if contact.silent_ms is None or contact.lost or not wiring.fail_safe:
+            due_ms = lost_from_ms(contact)
+            if due_ms is None or contact.lost or not wiring.fail_safe:
                 continue
             lost = lose(wiring, contact, work.now.mono_ms)
             if lost is None:
-                waiting.append(contact.silent_ms + LOST_MS)
+                waiting.append(due_ms)
                 continue
             self._contacts[name] = lost
             found = True

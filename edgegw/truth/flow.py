@@ -40,11 +40,11 @@ class Flow:
     _power_ms: int | None = None
 
     def power(self, power_kw: float, at_ms: int, period_ms: int) -> None:
-        """One measured value."""
+        """One measured value. Between two of them the lesser one has flowed at least: a charge that ends right behind a look at the register moves it no more."""
+        before_kw, self._power_kw = self._power_kw, abs(power_kw) if not self.sign else max(0.0, power_kw * self.sign)
         if self._power_ms is not None and 0 < at_ms - self._power_ms <= GAP_PERIODS * period_ms:
             self.covered_ms += at_ms - self._power_ms
-            self.flowed_kwh += self._power_kw * (at_ms - self._power_ms) / _HOUR_MS
-        self._power_kw = abs(power_kw) if not self.sign else max(0.0, power_kw * self.sign)
+            self.flowed_kwh += min(before_kw, self._power_kw) * (at_ms - self._power_ms) / _HOUR_MS
         self._power_ms = at_ms
 
     def no_power(self) -> None:

@@ -17,8 +17,11 @@ from edgegw.config.model import Config, Device
 from edgegw.model import Quality, Reading, Source
 from edgegw.truth.contacts import Connectors, Inputs
 from edgegw.truth.devices import Faces, SaysItself, Sleeper
+from edgegw.truth.dips import Dips
 from edgegw.truth.meters import Powers, Registers, Widths, compile_flows
 from edgegw.truth.scales import compile_scales
+from edgegw.truth.standing import Standing
+from edgegw.truth.still import METERING_CLASS, Still
 from edgegw.truth.sums import Balancer, Computer, places_of
 from edgegw.truth.work import KEY_PREFIX, Moment, Report, Step, Verdict, Work, suspect_all
 
@@ -40,6 +43,7 @@ class Judge:
         self._registers: dict[str, list[Registers]] = {}
         self._source_ids: dict[str, list[int]] = {}
         self._faces: dict[str, Faces] = {}
+        self._standings = {device.code: Standing(device.code, restored) for device in config.device}
         by_device: dict[str, list[Source]] = {}
         for source in sources:
             by_device.setdefault(source.device, []).append(source)
@@ -50,7 +54,7 @@ class Judge:
             self._add_each({source_id for source_id, _ in computer.watched}, computer)
         places = places_of(sources)
         for settings in config.balance:
-            balancer = Balancer(settings, places, widths)
+            balancer = Balancer(settings, places, widths, self._standings)
             self._add_each(balancer.source_ids, balancer)
         known = self._keys()
         self._stale = {key for key in restored if key.startswith(KEY_PREFIX) and key not in known}
@@ -65,8 +69,10 @@ class Judge:
         for source in sources:
             for step in self._source_steps(device, source, faces, widths, restored):
                 self._add(source.source_id, step)
-        for source_id, flow in compile_flows(sources, device.rated_kw, widths):
+        for source_id, flow in compile_flows(sources, device.rated_kw, widths, self._standings[device.code]):
             self._add(source_id, flow)
+        still = Still([source for source in sources if source.device_class == METERING_CLASS], self._standings[device.code])
+        self._add_each(still.source_ids, still)
         for scales in compile_scales(sources):
             self._add_each(scales.source_ids, scales)
         for source in sources:
@@ -86,10 +92,13 @@ class Judge:
         if inputs.inputs:
             self._inputs.append(inputs)
             steps.append(inputs)
-        registers = Registers(source, device.rated_kw, widths, restored)
+        registers = Registers(source, device.rated_kw, widths, self._standings[device.code], restored)
         if registers.positions:
             self._registers[device.code].append(registers)
             steps.append(registers)
+        dips = Dips(source)
+        if dips.positions:
+            steps.append(dips)
         powers = Powers(source)
         if powers.checks:
             steps.append(powers)
@@ -104,11 +113,13 @@ class Judge:
 
     def _keys(self) -> set[str]:
         steps = [step for steps in self.concerned.values() for step in steps]
-        return {step.key for step in steps if isinstance(step, Registers | Connectors | Inputs | Sleeper)} | {faces.key for faces in self._faces.values()}
+        of_steps = {step.key for step in steps if isinstance(step, Registers | Connectors | Inputs | Sleeper)}
+        return of_steps | {faces.key for faces in self._faces.values()} | {standing.key for standing in self._standings.values()}
 
     def open_alarms(self) -> Verdict:
         """What was wrong at the last start, to be taken up before the first reading; and what of it belongs to nothing any more."""
-        reports = tuple(faces.report(raised=True) for faces in self._faces.values() if faces.face.stranger)
+        strangers = tuple(faces.report(raised=True) for faces in self._faces.values() if faces.face.stranger)
+        reports = (*strangers, *(report for standing in self._standings.values() for report in standing.open_alarms()))
         excused = {code: True for code, sleeper in self._sleepers.items() if sleeper.excused}
         return Verdict(states=dict.fromkeys(self._stale), reports=reports, excused=excused)
 

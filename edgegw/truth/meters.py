@@ -10,10 +10,13 @@ from edgegw.points import lookup
 from edgegw.truth.counters import Count, Finding, Register, What, allowance, step
 from edgegw.truth.electric import READINGS_MIN, Check, compile_checks, expected_kw, fits
 from edgegw.truth.flow import Flow
+from edgegw.truth.standing import JUMP, METER_FROZEN, RUNS_BACKWARDS, Standing
 from edgegw.truth.work import KEY_PREFIX, Work, encode, in_unit, recall
 
 # Where each register stands is kept this often: an older value only allows a larger step after a restart, and flash is spared.
 KEEP_EVERY_MS = 900_000
+# A register that fell or jumped is told until it has gone on as it should for so long.
+GOES_ON_MS = 900_000
 # Of one register so often at most: a meter that alternates would fill the store with its outliers.
 OUTLIER_TOLD_EVERY_MS = 3_600_000
 # They begin anew by their nature.
@@ -51,7 +54,10 @@ class Kept(NamedTuple):
 class Registers:
     """The counters of one source."""
 
-    def __init__(self, source: Source, rated_kw: float, widths: Widths, restored: Mapping[str, bytes]) -> None:
+    def __init__(self, source: Source, rated_kw: float, widths: Widths, standing: Standing, restored: Mapping[str, bytes]) -> None:
+        self._standing = standing
+        self._told_ms: dict[int, int] = {}
+        """Position to when its alarm began, or was first looked at since the start."""
         self.key = f"{KEY_PREFIX}counter/{source.device}/{source.group}"
         self._source = source
         self._registers = [(i, _register(point, rated_kw, widths.get((source.device, point.name), NO_WIDTH))) for i, point in judged_counters(source)]
@@ -77,8 +83,23 @@ class Registers:
                 work.again = True
             if finding is not None:
                 told |= self._tell(position, finding, work)
+            if finding is not None or self._standing.is_raised:
+                self._stand(position, finding, work, in_doubt=count.doubt is not None)
         if told or self._keep_ms is None or work.now.mono_ms >= self._keep_ms:
             self._keep(work)
+
+    def _stand(self, position: int, finding: Finding | None, work: Work, *, in_doubt: bool) -> None:
+        """The alarm of a register that fell or jumped."""
+        name, now_ms = self._source.points[position].name, work.now.mono_ms
+        rule = _ALARMS.get(finding.what) if finding is not None else None
+        if rule is not None:
+            self._told_ms[position] = now_ms
+            self._standing.begin(rule, name, work)
+            return
+        stands = not in_doubt and any(self._standing.value(known, name) is not None for known in _ALARMS.values())
+        if stands and now_ms - self._told_ms.setdefault(position, now_ms) >= GOES_ON_MS:
+            for known in _ALARMS.values():
+                self._standing.end(known, name, work)
 
     @property
     def positions(self) -> list[int]:
@@ -139,6 +160,7 @@ class Registers:
 
 
 _BELIEVED = frozenset({Quality.GOOD, Quality.LATE})
+_ALARMS = {What.RESET: RUNS_BACKWARDS, What.STEP_BACK: RUNS_BACKWARDS, What.STEP_LARGE: JUMP}
 _REASONS = {
     What.ROLLOVER: "passed the end of the register and went on from zero",
     What.RESET: "began again at zero; two more reads confirmed it",
@@ -182,8 +204,11 @@ class FlowPower:
 class FlowRegister:
     """The step of the source that has the register. While it stands still its value is suspect."""
 
-    def __init__(self, flow: Flow, source: Source, position: int) -> None:
-        self._flow, self._source, self._position = flow, source, position
+    def __init__(self, flow: Flow, source: Source, position: int, standing: Standing) -> None:
+        self._flow, self._source, self._position, self._standing = flow, source, position, standing
+        stood_at = standing.value(METER_FROZEN, source.points[position].name)
+        if stood_at is not None:
+            flow.value, flow.frozen = stood_at, True
 
     def __call__(self, work: Work) -> None:
         value = work.value(self._position)
@@ -204,11 +229,15 @@ class FlowRegister:
                 "reason": "unchanged while power flows through the meter" if edge == "frozen" else "moves again",
             }
             work.tell("frozen", self._source.device, body)
+            if edge == "frozen":
+                self._standing.begin(METER_FROZEN, point.name, work, value)
+            else:
+                self._standing.end(METER_FROZEN, point.name, work)
         if flow.frozen:
             work.suspect(self._position)
 
 
-def compile_flows(sources: Sequence[Source], rated_kw: float, widths: Widths) -> list[tuple[int, FlowPower | FlowRegister]]:
+def compile_flows(sources: Sequence[Source], rated_kw: float, widths: Widths, standing: Standing) -> list[tuple[int, FlowPower | FlowRegister]]:
     """(source id, step) of the registers of one device whose power is measured."""
     at = {point.name: (source, i) for source in reversed(sources) for i, point in enumerate(source.points)}
     pairs = [(register, power, sign) for register, powers in _MOVED_BY.items() for power, sign in powers if register in at and power in at]
@@ -219,7 +248,7 @@ def compile_flows(sources: Sequence[Source], rated_kw: float, widths: Widths) ->
         step_kwh = widths.get((source.device, register), NO_WIDTH).step / 10 ** source.points[position].decimals
         flow = Flow(step_kwh, rated_kw, sign)
         found.append((power_source.source_id, FlowPower(flow, power_source, power_position)))
-        found.append((source.source_id, FlowRegister(flow, source, position)))
+        found.append((source.source_id, FlowRegister(flow, source, position, standing)))
     return found
 
 

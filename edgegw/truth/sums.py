@@ -12,6 +12,7 @@ from edgegw.points import lookup
 from edgegw.truth.balance import Balance, Sum, Term
 from edgegw.truth.computed import Formula, Input, compute
 from edgegw.truth.meters import NO_WIDTH, Widths
+from edgegw.truth.standing import BALANCE, Standing
 from edgegw.truth.work import Work
 
 # Inputs of the same period come a little early and a little late: a computed point must not miss every other one.
@@ -97,14 +98,15 @@ def _computer(code: str, group: str, rows: Sequence[tuple[Computed, tuple[Place,
 class Balancer:
     """One `[[balance]]`."""
 
-    def __init__(self, settings: BalanceSettings, places: Places, widths: Widths) -> None:
+    def __init__(self, settings: BalanceSettings, places: Places, widths: Widths, standings: Mapping[str, Standing]) -> None:
         self._settings = settings
+        self._standing = standings.get(settings.total.partition(".")[0])
         names = [settings.total, *settings.parts]
         self._places = [places.get(name.removeprefix("-")) for name in names]
         terms = [_term(place, name, widths) for place, name in zip(self._places, names, strict=True) if place is not None]
         self._balance = Balance(terms, round(settings.window_s * 1000), settings.tolerance_percent, settings.parts_may_be_less)
         self._at: dict[int, list[tuple[int, Term]]] = {}
-        self._off = False
+        self._off = self._standing is not None and self._standing.value(BALANCE, settings.name) is not None
         if len(terms) == len(names):
             for place, term in zip(self._places, terms, strict=True):
                 assert place is not None
@@ -126,6 +128,8 @@ class Balancer:
         if found is not None and (self._off or not found.fits):
             self._off = not found.fits
             self._tell(found, work)
+            if self._standing is not None:
+                (self._standing.begin if self._off else self._standing.end)(BALANCE, self._settings.name, work)
 
     def _tell(self, found: Sum, work: Work) -> None:
         place = self._places[0]

@@ -15,6 +15,8 @@ _log = logging.getLogger("edgegw.truth")
 
 KEY_PREFIX = "truth/"
 """Of everything that is kept for the next start."""
+# What the wrong device says may be booked on the right one.
+REPORT_LEVEL = "major"
 NO_STATES: Mapping[str, bytes | None] = MappingProxyType({})
 
 
@@ -34,6 +36,7 @@ class Report(NamedTuple):
     raised: bool
     text: str = ""
     text_zh: str = ""
+    level: str = REPORT_LEVEL
 
 
 class Verdict(NamedTuple):
@@ -80,6 +83,12 @@ class Work:
     def quality(self, position: int) -> Quality:
         assert self.reading is not None
         return (self.reading.quality if self._quality is None else self._quality).get(position, Quality.GOOD)
+
+    @property
+    def is_all_good(self) -> bool:
+        """Whether no value of it has any other quality."""
+        assert self.reading is not None
+        return not (self.reading.quality if self._quality is None else self._quality)
 
     def suspect(self, position: int) -> None:
         """A value that may be wrong; where there is none nothing changes."""

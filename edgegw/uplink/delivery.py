@@ -16,23 +16,24 @@ import random
 import time
 from collections.abc import Sequence
 
-from edgegw.block import pack
 from edgegw.clock import Clock
 from edgegw.config.model import Gateway, Uplink
 from edgegw.errors import EXIT_CHECK_FAILED, EdgegwError
 from edgegw.model import Batch, ClockTrust, Identity, Stream
 from edgegw.uplink import faults
+from edgegw.uplink.announcing import Announcing
 from edgegw.uplink.commands import RESEND, Commands, Journal, no_journal
 from edgegw.uplink.condition import Condition
-from edgegw.uplink.envelope import BATCH, NO_IDENTITY, SCHEMA, Command, EnvelopeError, Sealer, intervals_of
+from edgegw.uplink.envelope import BATCH, Command, EnvelopeError, Sealer, intervals_of
 from edgegw.uplink.faults import Fault
 from edgegw.uplink.keys import UplinkKeys
-from edgegw.uplink.lanes import TELEMETRY_LANES, Lane, Lanes
+from edgegw.uplink.lanes import READING_LANES, TELEMETRY_LANES, Lane, Lanes
 from edgegw.uplink.mqtt import Link, LinkError, Opened
 from edgegw.uplink.outbox import Outbox
 from edgegw.uplink.packets import Packets
 from edgegw.uplink.padding import padded
 from edgegw.uplink.receipts import Receipts
+from edgegw.uplink.refusals import Refusals
 from edgegw.uplink.topics import make_topics
 from edgegw.uplink.traffic import Traffic, local_day, packet_bytes
 
@@ -65,9 +66,6 @@ class Delivery:
         self._clock = clock
         self._outbox = outbox
         self._sealer = Sealer(gateway.identity, keys.cloud.seal, keys.own.sign)
-        self._announced: set[bytes] = set()
-        self._too_large: set[bytes] = set()
-        """Schemas whose document this connection cannot carry."""
         self._link: Link | None = None
         self._to = ""
         self.topics = make_topics(uplink, gateway)
@@ -75,14 +73,14 @@ class Delivery:
         self.packets = Packets(uplink.name)
         self._lost_with: Identity | None = None
         """The largest batch under way when the connection before was lost without a word."""
-        self.receipts = Receipts(uplink.name, gateway.identity, keys.cloud, uplink.receipt_timeout_s)
+        self.receipts = Receipts(uplink.name, gateway.identity, keys.cloud, uplink.receipt_timeout_s, clock)
         self.commands = Commands(uplink.name, gateway.identity, keys.cloud, clock, journal)
         self.commands.handlers[RESEND] = self._resend
         self.condition = Condition(uplink.name)
+        self._schemas = Announcing(uplink.name, self.topics.of_kind("m"), self._sealer, self.packets, self.condition)
         self.news = asyncio.Event()
         """Something happened that may let something be sent."""
-        self.refusal: Fault | None = None
-        """The broker denied a message on this connection."""
+        self.refusals = Refusals(self.condition, uplink.broker, self.topics.all_up)
         self.proven = False
         """The broker took a message on this connection."""
         self._probe_pause_s = _PROBE_PAUSE_S_FIRST
@@ -103,9 +101,9 @@ class Delivery:
         self.lanes.begin(border, opened.receive_maximum, backlog_at_s, kept_session=opened.session_present)
         self._link, self._to = link, to
         self.packets.begin(opened.maximum_packet_bytes)
-        self._announced.clear()
-        self._too_large.clear()
-        self.refusal, self.proven = None, False
+        self._schemas.begin()
+        self.refusals.begin()
+        self.proven = False
         if self.topics.subscribed:
             link.subscribe(*self.topics.subscribed)
 
@@ -150,7 +148,7 @@ class Delivery:
             raise LinkError(link.abort(Fault("E-MQTT-PUBACK", what, "look into the broker's log")))
         for sent in self.receipts.to_resend(self.lanes, self.condition):
             if sent.schema is not None:
-                self._announced.discard(sent.schema)
+                self._schemas.tell_again(sent.schema)
             self.lanes.resend(sent)
 
     # -- sending
@@ -175,14 +173,26 @@ class Delivery:
         if self.lanes.is_waiting(batch):
             lane.passed(batch)
             return True
-        if not self.lanes.has_room(len(batch.body)):
+        if not self.lanes.has_room(len(batch.body), lane.window):
             return False
-        if batch.schema is None or batch.schema in self._announced:
+        if batch.schema is None or self._schemas.is_told(batch.schema):
             self._send_batch(link, lane, batch)
-        elif batch.schema in self._too_large:
+        elif self._schemas.is_too_large(batch.schema):
             lane.passed(batch)  # nobody could read it; the store keeps it
         else:
-            await self._announce(link, batch.schema)
+            return await self._send_schema(link, batch.schema)
+        return True
+
+    async def _send_schema(self, link: Link, schema: bytes) -> bool:
+        """The document that the batch names, or its next part; False when it must wait for room."""
+        message = await self._schemas.prepare(self._outbox, schema)
+        if message is None:
+            return True
+        if not self.lanes.has_room(len(message)):
+            return False
+        mid = link.publish(self._schemas.topic, message)
+        self._schemas.sent(schema, mid)
+        self._has_sent(mid, self._schemas.topic, "schema", message)
         return True
 
     def _send_batch(self, link: Link, lane: Lane, batch: Batch) -> None:
@@ -211,30 +221,6 @@ class Delivery:
             lane.parts.popleft()
         lane.parts.extendleft(reversed(parts))
 
-    async def _announce(self, link: Link, schema: bytes) -> None:
-        """The schema document goes before the first batch that names it, once a connection."""
-        document = await self._outbox.schema_document(schema)
-        if document is None:
-            self._announced.add(schema)
-            logger.error("uplink %s: schema %s is not stored: the receiver will park its batches", self._uplink.name, schema.hex())
-            return
-        try:
-            message = self._sealer.seal(SCHEMA, NO_IDENTITY, pack(document))
-        except EnvelopeError as fault:
-            self._withhold(schema, str(fault))
-            return
-        topic = self.topics.of_kind("m")
-        if not self.packets.fits(topic, message):
-            self._withhold(schema, f"{len(message)} bytes, the broker takes at most {self.packets.bytes_max}")
-            return
-        self._announced.add(schema)
-        self._has_sent(link.publish(topic, message), topic, "schema", message)
-
-    def _withhold(self, schema: bytes, why: str) -> None:
-        """Without its schema document no reading can be read: those that name it stay here, what else there is goes on."""
-        self._too_large.add(schema)
-        self.condition.limp(Fault("E-MQTT-SIZE", f"the schema document is too large, its readings stay here: {why}", "let the broker take larger packets"))
-
     def _has_sent(self, mid: int, topic: str, kind: str, message: bytes, of_lane: tuple[Lane, Batch] | None = None) -> None:
         lane, batch = of_lane or (None, None)
         self.lanes.sent(mid, lane, batch, len(message), time.monotonic())
@@ -245,26 +231,36 @@ class Delivery:
 
     def on_puback(self, mid: int, code: int) -> None:
         now_s = time.monotonic()
-        if code == faults.PACKET_TOO_LARGE and self.lanes.is_batch(mid) and self.packets.refused(self.lanes.in_flight_bytes(mid)):
+        schema = self._schemas.ended(mid)
+        if code == faults.PACKET_TOO_LARGE and self.packets.refused(self.lanes.in_flight_bytes(mid)):
             self.lanes.refused(mid, now_s)
+            if schema is not None:
+                self._schemas.tell_again(schema)
         elif code >= _MQTT_FAILURE:
+            self.refusals.refused(self.lanes.lane_of(mid) if schema is None else "schema", code)
             self.lanes.refused(mid, now_s + REFUSED_PAUSE_S)
-            self.refusal = Fault("E-MQTT-ACL", f"{self._uplink.broker} refuses our messages (0x{code:02X})", f"allow {self.topics.all_up} there", "login")
-            self.condition.limp(self.refusal)
+            self._schemas.refused(schema, now_s + REFUSED_PAUSE_S)
         elif self._uplink.ack == "broker" and self.lanes.is_batch(mid):
             self._prove()
             self._take_brokers_word(mid, code, now_s)
         elif code == _NOBODY_LISTENS and self.receipts.hints_unheard and self.lanes.is_batch(mid):
             self._prove()
             self._probe_later(mid, now_s)
+        elif code == _NOBODY_LISTENS and self.receipts.hints_unheard and schema is not None and self._uplink.ack == "receipt":
+            self._prove()
+            self._tell_later(mid, schema, now_s)
         else:
             self._prove()
+            if schema is not None:
+                self._schemas.heard(schema)
+                self.refusals.taken("schema")
             if self.lanes.is_batch(mid):
                 self.lanes.probing, self._probe_pause_s = False, _PROBE_PAUSE_S_FIRST
             self._free(mid, now_s)
         self.news.set()
 
     def _free(self, mid: int, now_s: float) -> None:
+        self.refusals.taken(self.lanes.lane_of(mid))
         took_s = self.lanes.acknowledged(mid, now_s)
         if took_s is not None and took_s > SLOW_PUBACK_S:
             self.lanes.hold("backlog", now_s + took_s)
@@ -286,9 +282,17 @@ class Delivery:
             self.proven = True
             self.condition.connected(self._to)
 
+    def _tell_later(self, mid: int, schema: bytes, now_s: float) -> None:
+        """Nobody heard the document. Who comes between it and the batches behind it parks them and gives no receipt: both go again, soon."""
+        self._free(mid, now_s)
+        self.lanes.rest(READING_LANES, now_s + self._schemas.unheard(schema, self._uplink.receipt_timeout_s))
+        for sent in [one for one in self.lanes.waiting.values() if one.schema == schema]:
+            self.lanes.resend(sent)
+        self.condition.limp(Fault("E-CLOUD-RECEIVER", "nobody listens to our schema documents at the broker", "look at the receiver and its topics"))
+
     def _probe_later(self, mid: int, now_s: float) -> None:
         self.lanes.unheard(mid, now_s)
-        self._announced.clear()
+        self._schemas.tell_again()
         if now_s >= self._probe_at_s:  # the others that were under way tell nothing new
             self._probe_at_s = now_s + self._probe_pause_s
             self.lanes.hold_all(self._probe_at_s)

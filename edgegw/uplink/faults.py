@@ -36,6 +36,7 @@ _LOGIN_CODES = frozenset({0x85, 0x86, 0x87, 0x8A, 0x8C})
 UNSUPPORTED_PROTOCOL = 0x84
 SESSION_TAKEN_OVER = 0x8E
 PACKET_TOO_LARGE = 0x95
+QUOTA_EXCEEDED = 0x97
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -134,6 +135,13 @@ def of_connack(code: int, text: str, where: str) -> Fault:
     if code == UNSUPPORTED_PROTOCOL:
         return Fault("E-MQTT-VERSION", f"{where} does not speak this version of MQTT", "none: the other version is tried")
     return Fault("E-MQTT-REFUSED", f"{where} refuses the connection: {text}", "look into the broker's log", "login")
+
+
+def of_puback(code: int, where: str, topics: str) -> Fault:
+    """Why the broker did not take a message. Most say "not authorized" (0x87); some with a quota say so (0x97)."""
+    if code == QUOTA_EXCEEDED:
+        return Fault("E-MQTT-REFUSED", f"{where} takes no more of our messages: its quota is used up (0x{code:02X})", "raise the broker's limit", "login")
+    return Fault("E-MQTT-ACL", f"{where} refuses our messages (0x{code:02X})", f"allow {topics} there", "login")
 
 
 def of_disconnect(code: int, text: str, where: str) -> Fault:

@@ -13,23 +13,29 @@ in flight until PUBACK, waiting until the receipt, done. Only the receipt counts
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import msgspec
 
 from edgegw.model import Batch, Identity, Stream
+from edgegw.uplink.envelope import NO_IDENTITY
 
 ALL_STREAMS: Final = frozenset(int(stream) for stream in Stream)
 
 # HiveMQ Edge takes 10 in flight, Azure Event Grid 64 KB.
 IN_FLIGHT_MAX: Final = 8
 IN_FLIGHT_BYTES_MAX: Final = 64 * 1024
+# Of them one message of the largest size is kept for events and energy: an alarm waits for no PUBACK of the backlog.
+URGENT_BYTES: Final = 16 * 1024
 WINDOWS: Final = {"urgent": 2, "fresh": 2, "backlog": 4}
 TELEMETRY_LANES: Final = ("fresh", "backlog")
+READING_LANES: Final = ("energy", "fresh", "backlog", "record")
 # What may be sent without a receipt, for each lane: two minutes at 2 batches a second. A dead receiver costs the SIM card no more than this.
 UNRECEIPTED_MAX: Final = 256
+# Of alarms more, which are small: a receiver that is busy with the backlog must not hold them up.
+UNRECEIPTED_EVENTS_MAX: Final = 1024
 # Doubled for each time that the same range stays without a receipt; an hour is the longest pause.
 RESEND_PAUSE_S_MAX: Final = 3600.0
 
@@ -154,12 +160,19 @@ class Lanes:
         """The first lane in order of preference that may send now."""
         if not self.has_slot:
             return None
-        return next((lane for lane in self.lanes if (only is None or lane.name == only) and self._ready(lane, now_s)), None)
+        resting = self._resting()
+        ready = (lane for lane in self.lanes if (only is None or lane.name == only) and lane.name not in resting and self._ready(lane, now_s))
+        return next(ready, None)
 
     def _ready(self, lane: Lane, now_s: float) -> bool:
-        if not lane.more or now_s < lane.not_before_s or self._in_window(lane.window) >= WINDOWS[lane.window]:
-            return False
-        return sum(sent.lane == lane.name and not sent.again for sent in self.waiting.values()) < UNRECEIPTED_MAX
+        return lane.more and now_s >= lane.not_before_s and self._in_window(lane.window) < WINDOWS[lane.window]
+
+    def _resting(self) -> Collection[str]:
+        """Lanes that have sent as much as may go without a receipt."""
+        if len(self.waiting) < UNRECEIPTED_MAX:
+            return ()
+        counts = Counter(sent.lane for sent in self.waiting.values() if not sent.again)
+        return [name for name, count in counts.items() if count >= (UNRECEIPTED_EVENTS_MAX if name == "event" else UNRECEIPTED_MAX)]
 
     def _in_window(self, window: str) -> int:
         return sum(lane is not None and lane.window == window for lane, *_ in self.in_flight.values())
@@ -169,9 +182,10 @@ class Lanes:
         """The broker takes one message more."""
         return len(self.in_flight) < (1 if self.probing else self.in_flight_max)
 
-    def has_room(self, message_bytes: int) -> bool:
-        """A message of this size may go: always when nothing else is under way."""
-        return not self.in_flight or sum(size for _, _, size, _ in self.in_flight.values()) + message_bytes <= IN_FLIGHT_BYTES_MAX
+    def has_room(self, message_bytes: int, window: str = "") -> bool:
+        """A message of this size may go: always when nothing else is under way. Without a window: a schema document."""
+        allowed = IN_FLIGHT_BYTES_MAX if window == "urgent" else IN_FLIGHT_BYTES_MAX - URGENT_BYTES
+        return not self.in_flight or sum(size for _, _, size, _ in self.in_flight.values()) + message_bytes <= allowed
 
     def is_waiting(self, batch: Batch) -> bool:
         """The batch is already sent and its receipt may still come."""
@@ -252,14 +266,19 @@ class Lanes:
             if lane.carries(sent):
                 lane.go_back(sent.after)
 
+    def lane_of(self, mid: int) -> str:
+        """Name of the lane of the message with this mid; empty for a schema document, the status, and what is not ours."""
+        lane, *_ = self.in_flight.get(mid, (None, None, 0, 0.0))
+        return "" if lane is None else lane.name
+
     def in_flight_bytes(self, mid: int) -> int:
-        """Size of the message with this mid."""
-        return self.in_flight[mid][2]
+        """Size of the message with this mid; 0 when it is not ours."""
+        return self.in_flight[mid][2] if mid in self.in_flight else 0
 
     def largest_in_flight(self) -> tuple[int, Identity | None]:
-        """(bytes, identity) of the largest batch under way."""
-        batches = [(size, sent.identity) for _, sent, size, _ in self.in_flight.values() if sent is not None]
-        return max(batches, key=lambda batch: batch[0], default=(0, None))
+        """(bytes, identity) of the largest message under way; a schema document bears no identity of its own."""
+        messages = [(size, NO_IDENTITY if sent is None else sent.identity) for _, sent, size, _ in self.in_flight.values()]
+        return max(messages, key=lambda message: message[0], default=(0, None))
 
     def oldest_in_flight_s(self) -> float | None:
         """When the oldest message without PUBACK was sent."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from edgegw.block import BlockError
 from edgegw.model import Batch, Identity
+from edgegw.uplink.envelope import NO_IDENTITY
 from edgegw.uplink.splitting import halves
 
 logger = logging.getLogger("edgegw.uplink")
@@ -55,10 +56,10 @@ class Packets:
         return min((limit for limit in (self._announced_bytes, self._learnt_bytes) if limit is not None), default=None)
 
     def fits(self, topic: str, message: bytes, identity: Identity | None = None) -> bool:
-        """A broker that gets a larger packet than it takes hangs up, at every try again. Without an identity: a schema document, which has no parts."""
+        """A broker that gets a larger packet than it takes hangs up, at every try again. Without an identity: a schema document, or a part of one."""
         if self.bytes_max is not None and len(message) + len(topic) + _PUBLISH_OVERHEAD_BYTES > self.bytes_max:
             return False
-        if identity is None or identity.first == identity.last:
+        if identity is not None and identity.first == identity.last:
             return identity not in self._suspects
         return self._guessed_bytes is None or len(message) <= self._guessed_bytes
 
@@ -74,7 +75,7 @@ class Packets:
 
     def hung_up(self, message_bytes: int, identity: Identity) -> None:
         """The broker hung up twice, without a word, while this was the largest message under way."""
-        if identity.first == identity.last:
+        if identity.first == identity.last and identity != NO_IDENTITY:
             self._suspects.add(identity)
             self._remember(f"hangs up on {identity}")
         elif message_bytes > _GUESSED_BYTES_MIN:

@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
+from edgegw.clock import Clock
 from edgegw.model import Identity
+from edgegw.uplink.clock_offset import ClockOffset
 from edgegw.uplink.condition import Condition
 from edgegw.uplink.envelope import EnvelopeError, open_receipt
 from edgegw.uplink.faults import Fault
@@ -37,7 +39,9 @@ def receipt_id(reason: str) -> str:
 class Receipts:
     """The receipts of one uplink."""
 
-    def __init__(self, uplink: str, gateway: str, cloud: CloudPublic, timeout_s: float) -> None:
+    def __init__(self, uplink: str, gateway: str, cloud: CloudPublic, timeout_s: float, clock: Clock) -> None:
+        self._clock = clock
+        self.clock_offset = ClockOffset()
         self._uplink = uplink
         self._gateway = gateway
         self._cloud = cloud
@@ -75,6 +79,8 @@ class Receipts:
                 continue
             intervals = await self._tell_store(outbox, [interval for interval in receipt.intervals if interval.epoch != TEST_EPOCH])
             if intervals:
+                if self._clock.speed == 1.0:  # simulated time is nobody else's
+                    self.clock_offset.note(receipt.at_ms, self._clock.wall_ms())
                 self._take_good(intervals, lanes, condition)
 
     async def take_one(self, message: bytes, outbox: Outbox, lanes: Lanes) -> int:

@@ -68,6 +68,8 @@ class UplinkStatus(msgspec.Struct, frozen=True):
     holds_telemetry: bool = False
     """The quota is used up, and telemetry waits for the next month."""
     certificates: Sequence[Expiry] = ()
+    clock_offset_s: float | None = None
+    """Of our clock against the cloud's, positive when ours is ahead."""
 
 
 class Sender:
@@ -157,6 +159,7 @@ class Sender:
             quota_mb_month=self._uplink.quota_mb_month,
             holds_telemetry=self.holds_telemetry,
             certificates=self._expiries,
+            clock_offset_s=None if delivery.receipts.clock_offset.offset_ms is None else delivery.receipts.clock_offset.offset_ms / 1000,
         )
 
     @property
@@ -277,7 +280,7 @@ class Sender:
         known = self._condition.fault
         if known is not None and known.message_id == "E-MQTT-ACL":
             return known
-        return self._delivery.refusal or Fault(fault.message_id, fault.text, fault.next_step, "login")
+        return self._delivery.refusals.fault or Fault(fault.message_id, fault.text, fault.next_step, "login")
 
     def _check(self, link: Link) -> None:
         if link.closed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -56,6 +57,8 @@ class Alarms:
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
         self._client.tls_set(str(pki / "ca.crt"), str(pki / "receiver.crt"), str(pki / "receiver.key"))
         self._client.on_message = self._on_message
+        # Else what is measured is Nagle's algorithm waiting for a delayed acknowledgement: 40 ms.
+        self._client.on_socket_open = lambda _client, _data, opened: opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client.on_subscribe = self._on_subscribe
         self._client.connect("localhost", rig.broker_port)
         self._client.subscribe([(f"egw/1/{IDENTITY}/e", 1), (_BARE, 1)])

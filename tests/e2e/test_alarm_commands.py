@@ -52,6 +52,18 @@ def test_the_list_names_the_device_and_the_next_step(rig):
         assert max(map(cells, done.stdout.splitlines())) <= 80
 
 
+def test_the_list_is_cut_by_level(rig):
+    """
+    The sensor's minor alarm is not above major; a level that the station does not have is exit 2 with those that it has.
+    """
+    number = the_alarm(rig)["number"]
+    assert f"#{number} " in edgegw("alarms", "--level", "minor", "-c", rig.config).stdout
+    assert f"#{number} " not in edgegw("alarms", "--level", "major", "-c", rig.config).stdout
+    wrong = edgegw("alarms", "--level", "worst", "-c", rig.config)
+    assert EXIT_USAGE == wrong.returncode
+    assert "critical, major, minor, notice" in wrong.stderr
+
+
 def test_the_first_acknowledgement_counts(rig):
     """
     It bears the user's name and words; a second one changes nothing.

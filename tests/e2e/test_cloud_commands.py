@@ -11,8 +11,10 @@ from contextlib import closing
 
 import pytest
 
-from edgegw.cli.rig import Rig, wait_for
+from edgegw.cli.rig import IDENTITY, Rig, wait_for
 from edgegw.clock import read_clock_trust
+from edgegw.cloud.asking import Way
+from edgegw.cloud.receiver import ReceiverOptions
 from edgegw.errors import EXIT_OK, EXIT_WARNINGS
 from edgegw.uplink.staged import TRUSTED
 
@@ -100,3 +102,75 @@ def test_the_counts_outlive_a_restart_of_the_service(rig):
     for lane, counts in before["bytes_today"].items():
         assert after["bytes_today"][lane]["up"] >= counts["up"]
     assert after["bytes_month"] >= before["bytes_month"] > 10_000
+
+
+# -- acknowledgements
+
+
+def alarm_of(rig, device):
+    return next((alarm for alarm in told(rig, "alarms", "--all")[1]["alarms"] if alarm["device"] == device), None)
+
+
+def the_cloud_says(rig, alarm_id, by, *, at_ms=None):
+    """A signed `ack` through the real broker, said at `at_ms`."""
+    pki = rig.directory / "pki"
+    files = ReceiverOptions(broker="", keys_dir="", sink="", ca=str(pki / "ca.crt"), cert=str(pki / "receiver.crt"), cert_key=str(pki / "receiver.key"))
+    way = Way(f"mqtts://localhost:{rig.broker_port}", str(rig.directory / "cloud"), IDENTITY, files)
+    assert way.order("ack", (alarm_id, by, "from the control room"), at_ms=at_ms) == ""
+
+
+def events_received(rig, kind):
+    with closing(sqlite3.connect(f"file:{rig.sink}?mode=ro", uri=True, timeout=5)) as sink:
+        return [json.loads(body) for (body,) in sink.execute("SELECT body FROM events WHERE kind = ? ORDER BY epoch, seq", (kind,))]
+
+
+def results(rig):
+    return [body["result"] for body in events_received(rig, "command") if body["command"] == "ack"]
+
+
+def test_the_control_room_acknowledges_over_the_broker(rig):
+    """
+    The reference command acknowledges an open alarm with name and note; the gateway shows it, and its answer and the alarm's event arrive at the receiver.
+    """
+    rig.tell_station("silence", device="TH-02")
+    wait_for("the alarm", lambda: alarm_of(rig, "TH-02"), 90)
+    alarm_id = alarm_of(rig, "TH-02")["alarm_id"]
+    pki = rig.directory / "pki"
+    where = ("--broker", f"mqtts://localhost:{rig.broker_port}", "--keys", str(rig.directory / "cloud"), "--gateway", IDENTITY)
+    files = ("--ca", str(pki / "ca.crt"), "--cert", str(pki / "receiver.crt"), "--cert-key", str(pki / "receiver.key"))
+    assert "its event `command`" in rig.command("cloud", "ack", alarm_id, "--by", "wang", "-m", "sending a team", *where, *files).lower()
+    wait_for("the acknowledgement", lambda: alarm_of(rig, "TH-02")["acknowledged"])
+    assert ("wang (cloud)", "sending a team") == (alarm_of(rig, "TH-02")["acknowledged_by"], alarm_of(rig, "TH-02")["note"])
+    wait_for("the answer", lambda: f"#{alarm_of(rig, 'TH-02')['number']} acknowledged for wang (cloud)" in results(rig), 60)
+    assert ["wang (cloud)"] == [body["by"] for body in events_received(rig, "alarm") if body["edge"] == "acknowledged" and body["id"] == alarm_id]
+
+
+def test_after_a_cut_the_first_word_counts_and_both_are_kept(rig):
+    """
+    While the broker is away somebody acknowledges at the cabinet; a word of the control room that was said before counts when it is heard, and the receiver has both.
+    """
+    rig.tell_station("silence", device="TH-01")
+    wait_for("the alarm", lambda: alarm_of(rig, "TH-01"), 90)
+    alarm = alarm_of(rig, "TH-01")
+    wait_for("its time to pass", lambda: time.time() * 1000 > alarm["raised_at_ms"] + 2000)
+    said_ms = alarm["raised_at_ms"] + 1000
+    rig.stop("broker")
+    assert EXIT_OK == told(rig, "alarms", "ack", str(alarm["number"]), "-m", "here already")[0]
+    here = alarm_of(rig, "TH-01")["acknowledged_by"]
+    rig.start_broker()
+    wait_for("the connection", lambda: told(rig, "cloud", "status")[1][0]["connected"], 90)
+    the_cloud_says(rig, alarm["alarm_id"], "zhao", at_ms=said_ms)
+    wait_for("the word of the cloud", lambda: alarm_of(rig, "TH-01")["acknowledged_by"] == "zhao (cloud)")
+    assert said_ms == alarm_of(rig, "TH-01")["acknowledged_at_ms"]
+    wait_for("both", lambda: len([b for b in events_received(rig, "alarm") if b["edge"] == "acknowledged" and b["id"] == alarm["alarm_id"]]) == 2, 90)
+    first, second = (b for b in events_received(rig, "alarm") if b["edge"] == "acknowledged" and b["id"] == alarm["alarm_id"])
+    assert (here, "zhao (cloud)", here) == (first["by"], second["by"], second["before"]["by"])
+
+
+def test_an_unknown_alarm_is_answered_and_written_down(rig):
+    """
+    An id that nobody has changes nothing; the receiver gets the answer.
+    """
+    the_cloud_says(rig, "0" * 16 + "-99", "wang")
+    wait_for("the answer", lambda: f"no open alarm {'0' * 16}-99: it is over, or never was" in results(rig), 60)
+    assert all(alarm["number"] for alarm in told(rig, "alarms", "--all")[1]["alarms"])

@@ -55,6 +55,7 @@ def uplinks(rig: Rig) -> dict[str, dict]:
 
 def asks_for_what_it_lost(rig: Rig) -> None:
     """The receiver's database is put back by half of its sequences of energy; the cloud asks for the hole, signed, and gets it."""
+    wait_for("enough of it", lambda: ask(rig, "SELECT max(last) > 61 FROM settled WHERE stream = 2")[0][0], 60)
     rig.stop("receiver")
     with closing(sqlite3.connect(rig.sink)) as sink, sink:
         epoch, last = sink.execute("SELECT epoch, max(last) FROM settled WHERE stream = 2 GROUP BY epoch").fetchone()

@@ -7,13 +7,14 @@ import json
 import logging
 import random
 import time
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgegw.block import encode_block
 from edgegw.model import Batch, ClockTrust, Event, Identity, Reading
-from edgegw.uplink.envelope import Receipt, sign_receipt
+from edgegw.uplink.envelope import Command, Receipt, sign_command, sign_receipt
 from edgegw.uplink.keys import load_cloud_keys
 from tests.uplink_rig import (
     EPOCH,
@@ -250,6 +251,34 @@ def test_receipts_that_may_not_be_read_are_told(here):
     asyncio.run(running(sender, body))
     seen.close()
     assert (0, 1) == (sender.status().receipts, sender.status().connections)
+
+
+def test_the_rights_that_are_documented_are_enough(here):
+    """
+    With a broker that allows what docs/uplink.md names and nothing else, batches, schema documents, status, receipts and a command of the cloud all pass.
+    """
+    documented = (Path(__file__).parent.parent.parent / "docs" / "uplink.md").read_text(encoding="utf-8")
+    rights = next(block for block in documented.split("```\n") if block.startswith("user receiver\n"))
+    acl = here.directory / "acl"
+    acl.write_text(rights.replace("OPERATOR/STATION/GATEWAY", IDENTITY))
+    acl.chmod(0o600)
+    pki = here.pki
+    files = f"cafile {pki.ca}\ncertfile {pki.server_cert}\nkeyfile {pki.server_key}\nrequire_certificate true"
+    here.start_broker(f"acl_file {acl}", tls=f"{files}\nuse_identity_as_username true\nallow_anonymous false")
+    here.start_receiver()
+    outbox = backlog(2)
+    outbox.add(event_batch(1000, 1, [alarm(1)]))
+    sender = here.sender(outbox)
+
+    async def body() -> None:
+        await until(lambda: not outbox.open)
+        order = Command(IDENTITY, 1, 1, 2**60, "resend", [])
+        await asyncio.to_thread(here.publish, f"egw/1/{IDENTITY}/d/cmd", sign_command(order, load_cloud_keys(here.directory / "cloud").sign))
+        await until(lambda: sender.commands.taken == 1)
+        assert ("", 1) == (sender.status().error_id, sender.status().connections)
+
+    asyncio.run(running(sender, body))
+    assert [] == here.rows("SELECT reason FROM refused")
 
 
 def test_a_broker_that_denies_and_hangs_up_is_not_hurried(here):

@@ -249,6 +249,18 @@ def test_the_counter_outlives_a_restart_and_a_clock_that_is_unknown(here):
     assert 2 == made.refused
 
 
+@pytest.mark.parametrize(("trust", "life_ms", "taken"), [("SYNCHRONISED", 60_000, 1), ("SYNCHRONISED", -1, 0), ("UNSET", 60_000, 1), ("UNSET", -1, 1)])
+def test_an_acknowledgement_needs_no_clock_but_heeds_one(here, trust, life_ms, taken):
+    """
+    A cloud's `ack` expires by a clock that is known, and is done where the gateway does not know the time.
+    """
+    made, _, done = commands(here, ClockTrust[trust])
+    made.handlers["ack"] = made.handlers["acknowledge"]
+    made.arrive(order(here, 5, "ack", life_ms=life_ms))
+    asyncio.run(made.take())
+    assert (taken, 1 - taken) == (len(done), made.refused)
+
+
 def test_a_resend_of_no_ranges_changes_nothing(here):
     """
     A signed command whose arguments are none is refused by name and written down.

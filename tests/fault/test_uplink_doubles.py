@@ -10,6 +10,7 @@ import time
 import pytest
 
 from edgegw.model import ClockTrust, Event
+from edgegw.uplink import delivery
 from tests.broker_double import BrokerDouble, Habits
 from tests.uplink_rig import MemoryOutbox, Place, alarm, block, event_batch, log_of, no_thread_left, until
 
@@ -81,6 +82,42 @@ def test_a_denied_topic_rests_and_the_others_go_on(here):
     double = run_against(here, Habits(denied_topics="h"), has("E-MQTT-ACL", connected=True), outbox_of(2))
     assert {"e", "m", "h", "s"} == set(double.seen.topics)
     assert 1 == double.seen.topics.count("h")
+
+
+def test_a_quota_of_the_broker_is_told_as_that_and_ends_by_itself(here, caplog, monkeypatch):
+    """
+    A broker that answers every message with "quota exceeded" keeps the connection and loses nothing; when it takes messages again, that is over.
+    """
+    monkeypatch.setattr(delivery, "REFUSED_PAUSE_S", 0.3)
+    caplog.set_level(logging.INFO)
+
+    async def go(double: BrokerDouble) -> None:
+        sender = here.sender(outbox_of(3), broker=f"mqtt://127.0.0.1:{double.port}")
+        task = asyncio.create_task(sender.run())
+        await has("E-MQTT-REFUSED", connected=True)(sender)
+        double.habits.puback = 0
+        await until(lambda: sender.status().error_id == "" and set(double.seen.topics) >= {"e", "h"} and sender.status().in_flight == 0)
+        assert 1 == sender.status().connections
+        await sender.stop(0.2)
+        await task
+
+    with BrokerDouble(Habits(puback=0x97)) as double:
+        asyncio.run(go(double))
+    assert ["uplink cloud: E-MQTT-REFUSED is over"] == log_of(caplog, "is over")
+
+
+def test_a_puback_without_a_receipt_is_no_delivery(here):
+    """
+    While the broker acknowledges and no receipt comes, one batch asks again after its time, ever more rarely, and the rest waits.
+    """
+
+    async def body(sender) -> None:
+        await until(lambda: sender.status().error_id == "E-CLOUD-RECEIVER" and sender.status().connected)
+        await until(lambda: sender.status().batches_sent == 5)
+        assert 3 == sender.status().unreceipted
+
+    double = run_against(here, Habits(), body, receipt_timeout_s=0.5)
+    assert 5 == len([topic for topic in double.seen.topics if topic in "eh"])
 
 
 @pytest.mark.parametrize("habits", [Habits(only_311=True), Habits(hang_up_on_5=True)])

@@ -6,17 +6,19 @@ import asyncio
 import random
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
+from edgegw.block import encode_block, encode_schema, schema_hash
 from edgegw.buffer.store import Buffer
 from edgegw.clock import Clock
 from edgegw.config.model import Store
-from edgegw.model import Batch
+from edgegw.model import Batch, Identity, Point
 from edgegw.uplink.keys import load_uplink_keys
 from edgegw.uplink.lanes import Lanes
 from edgegw.uplink.sender import Sender
 from tests.broker_double import BrokerDouble, Habits
-from tests.uplink_rig import GATEWAY, SOURCE, MemoryOutbox, Place, alarm, block, event_batch, no_thread_left, place, running, until
+from tests.uplink_rig import EPOCH, GATEWAY, SOURCE, MemoryOutbox, Place, alarm, block, event_batch, no_thread_left, place, readings, running, until
 
 
 @pytest.fixture
@@ -92,33 +94,96 @@ def test_a_batch_lost_while_the_store_is_asked_is_not_passed_over(here):
 
 
 class WideOutbox(MemoryOutbox):
-    """Its schema document does not compress."""
+    """Its blocks name a schema document of some size, which does not compress."""
 
-    document_bytes = 0
+    def __init__(self, document_bytes: int) -> None:
+        super().__init__()
+        chance = random.Random(645)
+        others = [
+            msgspec.structs.replace(SOURCE, source_id=number, points=(Point(chance.randbytes(24).hex(), 0, "1", "state"),))
+            for number in range(100, 100 + document_bytes // 50)
+        ]
+        self.document = encode_schema([SOURCE, *others])
+        self.schema = schema_hash(self.document)
+
+    def block(self, block_id: int, first: int, count: int) -> Batch:
+        return Batch(block_id, Identity(EPOCH, 3, first, first + count - 1), self.schema, encode_block(self.schema, readings(count, first)), count * 3)
 
     async def schema_document(self, schema: bytes) -> bytes | None:
-        return random.Random(645).randbytes(self.document_bytes)
+        return self.document if schema == self.schema else None
 
 
 @pytest.mark.broker
-@pytest.mark.parametrize("document_bytes", [2_000, 20_000])
-def test_a_schema_document_too_large_for_the_broker_holds_up_no_alarm(here, document_bytes):
+@pytest.mark.parametrize(
+    ("settings", "document_bytes", "connections"),
+    [("max_packet_size 700", 2_000, 1), ("max_packet_size 700", 20_000, 1), ("", 40_000, 1), ("message_size_limit 3000", 6_000, 3)],
+)
+def test_a_schema_document_larger_than_a_message_goes_in_parts(here, settings, document_bytes, connections):
     """
-    Where the broker's packets, or any message, are too small for the schema document, the readings stay in the store, that is told, and alarms go on.
+    Where the broker's packets, or any message, are too small for the schema document, it goes in parts, and its readings arrive with the alarms.
     """
-    outbox = WideOutbox()
-    outbox.document_bytes = document_bytes
-    outbox.add(block(1, 1, 2), event_batch(2, 1, [alarm(1)]))
-    here.start_broker("max_packet_size 700")
+    outbox = WideOutbox(document_bytes)
+    outbox.add(outbox.block(1, 1, 20), event_batch(2, 1, [alarm(1)]))
+    here.start_broker(settings)
     here.start_receiver()
+    seen = here.listen("egw/#")
     sender = here.sender(outbox)
 
     async def body() -> None:
-        await until(lambda: sender.status().error_id == "E-MQTT-SIZE")
-        outbox.add(event_batch(3, 2, [alarm(2)]))
+        await until(lambda: not outbox.open, 60)
+        outbox.add(outbox.block(3, 21, 5))
         sender.wake()
-        await until(lambda: len(outbox.open) == 1)
-        assert 1 == sender.status().connections
+        await until(lambda: not outbox.open, 60)
+        assert ("", connections) == (sender.status().error_id, sender.status().connections)
 
     asyncio.run(running(sender, body))
-    assert [1] == [batch.block_id for batch in outbox.open]
+    seen.close()
+    kinds = [topic.rsplit("/", 1)[1] for topic in seen.topics]
+    assert kinds.count("m") > 1
+    assert [(25, 1)] == here.rows("SELECT count(DISTINCT seq), (SELECT count(*) FROM events) FROM readings")
+    assert [(outbox.schema, outbox.document)] == here.rows("SELECT schema, document FROM schemas")
+    assert [] == here.rows("SELECT schema FROM schema_part")
+
+
+def test_a_limit_that_is_learnt_on_the_schema_document_cuts_it(here):
+    """
+    A broker that names no limit and throws out whoever sends it a large schema document gets it in parts after one or two connections.
+    """
+    outbox = WideOutbox(6_000)
+    outbox.add(outbox.block(1, 1, 20))
+
+    async def go(double: BrokerDouble) -> None:
+        sender = here.sender(outbox, broker=f"mqtt://127.0.0.1:{double.port}")
+
+        async def body() -> None:
+            await until(lambda: double.seen.topics[-1:] == ["h"] and sender.status().in_flight == 0, 60)
+
+        await running(sender, body)
+
+    with BrokerDouble(Habits(too_large_bytes=2500)) as double:
+        asyncio.run(go(double))
+    assert 2 <= len(double.seen.connects_at_s) <= 4
+    assert 4 <= double.seen.topics.count("m")
+
+
+def test_a_document_that_nobody_heard_goes_again_with_what_names_it(here):
+    """
+    A receiver that comes between a schema document and the batch behind it parks the batch: both go again after a second, not after the receipt's time.
+    """
+    outbox = MemoryOutbox()
+    outbox.add(block(1, 1, 10))
+
+    async def go(double: BrokerDouble) -> None:
+        sender = here.sender(outbox, broker=f"mqtt://127.0.0.1:{double.port}", receipt_timeout_s=3600.0)
+
+        async def body() -> None:
+            await until(lambda: double.seen.topics.count("h") == 1)
+            double.habits.unheard_topics = ""
+            await until(lambda: double.seen.topics.count("h") == 2)
+            await until(lambda: sender.status().in_flight == 0)
+
+        await running(sender, body)
+
+    with BrokerDouble(Habits(unheard_topics="m")) as double:
+        asyncio.run(go(double))
+    assert ["m", "h", "m", "h"] == [topic for topic in double.seen.topics if topic != "s"]

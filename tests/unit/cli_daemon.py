@@ -82,9 +82,10 @@ async def _read(args: dict[str, Any]) -> object:
 
 
 @contextmanager
-def daemon(path: Path) -> Iterator[Path]:
+def daemon(path: Path, **more: Any) -> Iterator[Path]:
+    """`more` answers further questions, by their names."""
     with closing(asyncio.new_event_loop()) as loop:
-        server = ControlServer(path, {"status": _status, "read": _read}, gateway=STATUS["gateway"], language="zh")
+        server = ControlServer(path, {"status": _status, "read": _read, **more}, gateway=STATUS["gateway"], language="zh")
         loop.run_until_complete(server.start())
         thread = threading.Thread(target=loop.run_forever)
         thread.start()

@@ -39,7 +39,12 @@ def tick(engine: Engine, second: float) -> Changes:
 
 def edges(events: Sequence[Event]) -> list[str]:
     """`7.0 raised hot th-01`"""
-    return [f"{event.mono_ms / 1000} {event.body['edge']} {event.body['rule']} {event.device or event.body['bus']}" for event in events]
+    return [f"{event.mono_ms / 1000} {event.body['edge']} {event.body['rule']} {event.device or event.body['bus']}" for event in alarms(events)]
+
+
+def alarms(events: Sequence[Event]) -> list[Event]:
+    """Without those that say what was told."""
+    return [event for event in events if event.kind == "alarm"]
 
 
 def run(engine: Engine, at: Source, script: Sequence[tuple[float, object]]) -> list[Event]:
@@ -47,7 +52,7 @@ def run(engine: Engine, at: Source, script: Sequence[tuple[float, object]]) -> l
     events: list[Event] = []
     for second, what in script:
         changes = tick(engine, second) if what is None else engine.evaluate(reading(at, second, what))
-        events.extend(changes.events)
+        events.extend(alarms(changes.events))
     return events
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+from contextlib import closing
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 
 from edgegw.block import decode_block
 from edgegw.buffer import joining, sealing, transactions
+from edgegw.buffer.joining import ALONE_A_LOOK, Joining
+from edgegw.buffer.migrations import migrate
 from edgegw.buffer.sealing import VALUES_A_BLOCK
 from edgegw.model import ClockTrust, Stream
 from tests.unit.buffer_rig import ENERGY, METER, OTHER, UPLINK, failed, look, reading, rows_of, running, source, wait_for
@@ -206,3 +210,23 @@ def fed(rig):
 
 
 fed.mono_ms = 1_000_000
+
+
+def test_a_store_of_a_month_holds_nobody_up_at_the_start():
+    """
+    The first look passes over thousands of joined blocks with a question or two, and over many small ones that stand alone in several looks.
+    """
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection)
+        row = "INSERT INTO block(block_id, epoch, stream, first, last, schema, from_ms, to_ms, vals, body) VALUES (?, ?, 3, ?, ?, x'00', 0, 0, ?, x'')"
+        connection.executemany(row, [(number, 1, number * 100, number * 100 + 99, VALUES_A_BLOCK) for number in range(1, 5001)])
+        alone = 3 * ALONE_A_LOOK
+        connection.executemany(row, [(number, number, 1, 10, 10) for number in range(5001, 5001 + alone)])
+        asked: list[str] = []
+        connection.set_trace_callback(asked.append)
+        joined, looks = Joining(), 1
+        while joined.next_join(connection, ()) is None and joined.is_behind:
+            assert len(asked) <= 2 * ALONE_A_LOOK + 8
+            asked.clear()
+            looks += 1
+    assert 3 == looks

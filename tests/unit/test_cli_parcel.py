@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -17,7 +19,7 @@ from edgegw.config.load import load
 from edgegw.control.server import ControlServer
 from edgegw.errors import EdgegwError
 from edgegw.model import Identity, Stream
-from edgegw.uplink.envelope import Receipt, sign_receipt
+from edgegw.uplink.envelope import NO_IDENTITY, Receipt, sign_receipt, take_apart
 from edgegw.uplink.keys import enrol_gateway, load_uplink_keys, new_cloud_keys, new_gateway_keys
 from edgegw.uplink.parcel import ANSWER, PARCEL, Frames, read_frames
 from edgegw.uplink.sender import Sender
@@ -119,6 +121,23 @@ def round_trip(tmp_path, config, parcel) -> dict:
     assert 0 == done.returncode, done.stderr
     data: dict = json.loads(done.stdout)["data"]
     return data
+
+
+def test_a_large_station_goes_by_hand_too(tmp_path, config):
+    """
+    A schema document that no message holds goes into the parcel in parts, and the readings that name it are in the sink.
+    """
+    chance = random.Random(7)
+    many = [msgspec.structs.replace(METER, source_id=number, device=chance.randbytes(16).hex()) for number in range(100, 900)]
+    parcel = tmp_path / "stick.parcel"
+    with running(tmp_path, [METER, ENERGY, *many]) as rig:
+        fill(rig)
+        done = edgegw("buffer", "export", "--sealed", str(parcel), "--json", "--config", str(config))
+        assert (0, "") == (done.returncode, done.stderr)
+    assert 0 == cloud(tmp_path, parcel)
+    assert [(READINGS * 4, 1)] == rows(tmp_path, "SELECT count(*), (SELECT count(*) FROM schemas) FROM readings")
+    with parcel.open("rb") as source:
+        assert sum(take_apart(message).identity == NO_IDENTITY for message in read_frames(source, PARCEL, "parcel")) > 1
 
 
 def test_a_parcel_cut_short_is_taken_as_far_as_it_is_good(tmp_path, config, capsys):

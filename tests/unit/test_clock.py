@@ -65,3 +65,16 @@ def test_trust_is_one_of_the_words_that_travel():
     The machine's clock is judged without touching it.
     """
     assert read_clock_trust() in {ClockTrust.SYNCHRONISED, ClockTrust.HELD, ClockTrust.UNSET}
+
+
+def test_two_processes_have_one_day():
+    """
+    Clocks that were made at different times with one anchor tell the same time of a day that runs faster than ours.
+    """
+    anchor = time.monotonic_ns() - 2_000_000_000, 1_800_000_000_000
+    first = Clock(50.0, anchor)
+    second = Clock(50.0, anchor)
+    now_ns = time.monotonic_ns()
+    apart_ms = first.wall_ms(first.mono_ms(now_ns)) - second.wall_ms(second.mono_ms(now_ns))
+    assert abs(apart_ms) <= 2
+    assert 100_000 <= first.wall_ms() - anchor[1]

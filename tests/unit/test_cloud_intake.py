@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import shutil
+import sqlite3
+from contextlib import closing
 
+import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgegw.block import encode_block, encode_events, encode_schema, pack, schema_hash
 from edgegw.cloud.intake import Intake
 from edgegw.cloud.opening import Keyring
-from edgegw.cloud.sink import open_sink
-from edgegw.cloud.sink_sqlite import PARKED_GATEWAY_MAX, PARKED_MAX, SqliteSink
+from edgegw.cloud.sink import Arrival, open_sink
+from edgegw.cloud.sink_sqlite import PARKED_GATEWAY_MAX, PARKED_MAX, SCHEMAS_IN_PARTS_MAX, STEPS, SqliteSink
 from edgegw.errors import EdgegwError
 from edgegw.model import ClockTrust, Event, Identity, Point, Quality, Reading, Source
 from edgegw.uplink.envelope import BATCH, NO_IDENTITY, SCHEMA, Sealer
 from edgegw.uplink.keys import enrol_gateway, load_cloud_keys, load_cloud_public, load_gateway_keys, new_cloud_keys, new_gateway_keys
+from edgegw.uplink.schema_parts import PARTS_MAX, messages_of
 from tests.uplink_rig import DOCUMENT, EPOCH, IDENTITY, alarm, block, readings
 from tests.uplink_rig import SCHEMA as SCHEMA_HASH
 
@@ -327,3 +332,119 @@ def test_a_damaged_sink_is_refused(tmp_path):
         open_sink(f"sqlite:{tmp_path / 'cloud.db'}")
     assert "E-SINK" == fault.value.message_id
     assert copy.read_bytes() == (tmp_path / "cloud.db").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["e", "t"])
+def test_what_is_sent_from_memory_keeps_its_mark(cloud, caplog, kind):
+    """
+    A volatile batch is stored like any other, marked in the list of batches, and its beginning and end are told once each; from the disk it comes as a repeat.
+    """
+    caplog.set_level(logging.INFO)
+    cloud.schema()
+    stream = 1 if kind == "e" else 3
+    bodies = {
+        stored: encode_events([alarm(1)], stored=stored) if kind == "e" else encode_block(SCHEMA_HASH, readings(1), stored=stored) for stored in (False, True)
+    }
+    for stored in (False, False, True):
+        assert [Identity(EPOCH, stream, 1, 1)] == cloud.take(kind, cloud.sealer.seal(BATCH, Identity(EPOCH, stream, 1, 1), bodies[stored]))
+    assert [(1, 1), (1, 0), (0, 0)] == cloud.ask("SELECT volatile, new FROM batches ORDER BY arrival")
+    told = [record.getMessage() for record in caplog.records if IDENTITY in record.getMessage()]
+    assert [f"{IDENTITY} sends from memory: its disk takes nothing", f"{IDENTITY} sends from its disk again"] == told
+
+
+def test_a_sink_of_an_older_receiver_is_brought_up_to_date(tmp_path):
+    """
+    A database from before steps were counted gets what is new and keeps its rows; one of a newer receiver is refused and left alone.
+    """
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path)) as old, old:
+        for statement in STEPS[0]:
+            old.execute(statement)
+        old.execute("INSERT INTO batches VALUES(1, 't', 'op/st/gw', '0123456789abcdef', 3, 1, 10, 5, 600, 10)")
+    sink = SqliteSink(path)
+    sink.record_batch(Arrival("t", IDENTITY, EPOCH_HEX, 3, 11, 12, NOW_MS, 300, 2, volatile=True))
+    assert [(0,), (1,)] == sink._connection.execute("SELECT volatile FROM batches ORDER BY arrival").fetchall()
+    sink.close()
+    with closing(sqlite3.connect(path)) as newer, newer:
+        assert (len(STEPS),) == newer.execute("PRAGMA user_version").fetchone()
+        newer.execute(f"PRAGMA user_version={len(STEPS) + 1}")
+    with pytest.raises(EdgegwError, match="newer edgegw") as fault:
+        SqliteSink(path)
+    assert "E-SINK" == fault.value.message_id
+
+
+# -- schema documents in parts
+
+
+def wide(seed: int) -> bytes:
+    """A schema document that takes about 20 KiB, also packed."""
+    chance = random.Random(seed)
+    return encode_schema([Source(number, chance.randbytes(16).hex(), "g", 1000, (Point("p", 0, "1", "measure"),), "meter") for number in range(500)])
+
+
+def parts_of(cloud, document: bytes, packed_bytes_max: int) -> list[bytes]:
+    def sealed(packed: bytes) -> bytes | None:
+        return cloud.sealer.seal(SCHEMA, NO_IDENTITY, packed) if len(packed) <= packed_bytes_max else None
+
+    messages = messages_of(schema_hash(document), document, sealed)
+    assert messages is not None
+    assert len(messages) > 1
+    return messages
+
+
+def parked_block(cloud, document: bytes, first: int) -> list[Identity]:
+    schema = schema_hash(document)
+    source = Source(1, "", "g", 1000, (Point("p", 0, "1", "measure"),), "meter")
+    body = encode_block(schema, [Reading(source, NOW_MS, 1000, ClockTrust.SYNCHRONISED, (7,))])
+    return cloud.take("t", cloud.sealer.seal(BATCH, Identity(EPOCH, 3, first, first), body))
+
+
+def test_a_schema_document_in_parts_is_put_together_in_any_order(cloud):
+    """
+    Parts in any order, repeated, over a restart and cut differently the second time make the document, and what was parked for it is stored.
+    """
+    document = wide(1)
+    coarse, fine = parts_of(cloud, document, 6000), parts_of(cloud, document, 1000)
+    assert [] == parked_block(cloud, document, 1)
+    random.Random(2).shuffle(fine)
+    assert [] == [identity for message in fine[: len(fine) // 2] for identity in cloud.take("m", message)]
+    cloud.restart()
+    taken = [identity for message in [coarse[-1], coarse[-1], *coarse[:-1]] for identity in cloud.take("m", message)]
+    assert [Identity(EPOCH, 3, 1, 1)] == taken
+    assert [(document,)] == cloud.ask("SELECT document FROM schemas")
+    assert [] == [identity for message in fine for identity in cloud.take("m", message)]
+    assert ([(0,)], []) == (cloud.ask("SELECT count(*) FROM schema_part"), cloud.refused())
+
+
+def test_parts_are_bounded(cloud):
+    """
+    Of documents whose other parts never come only the last few are kept; of one document no more parts than a gateway sends.
+    """
+    for seed in range(SCHEMAS_IN_PARTS_MAX + 3):
+        cloud.take("m", parts_of(cloud, wide(seed), 1000)[0])
+    assert [(SCHEMAS_IN_PARTS_MAX,)] == cloud.ask("SELECT count(DISTINCT schema) FROM schema_part")
+    cloud.sink.begin()
+    for offset in range(PARTS_MAX):
+        cloud.sink.write_schema_part("x/y/z", b"12345678", offset, b"1", NOW_MS)
+    assert PARTS_MAX == len(cloud.sink.schema_parts("x/y/z", b"12345678"))
+    assert 1 == cloud.sink.write_schema_part("x/y/z", b"12345678", PARTS_MAX, b"1", NOW_MS)
+    cloud.sink.commit()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        [3, b"12345678", 10, 5, b"123456"],
+        [3, b"1234567", 10, 0, b"1"],
+        [3, b"12345678", 2**23, 0, b"1"],
+        [3, b"12345678", 10, 0, b""],
+        [3, b"12345678", 10, 0, "1"],
+        [3, b"12345678", 4, 0, b"1234"],
+    ],
+)
+def test_a_part_that_is_none_is_refused(cloud, part):
+    """
+    A part that lies outside its document, has another form, or makes a document of another name is refused and leaves nothing behind.
+    """
+    assert [] == cloud.take("m", cloud.sealer.seal(SCHEMA, NO_IDENTITY, pack(cbor2.dumps(part))))
+    assert (["content"], [(0,)]) == (cloud.refused(), cloud.ask("SELECT (SELECT count(*) FROM schema_part) + (SELECT count(*) FROM schemas)"))

@@ -55,6 +55,7 @@ MISTAKES = [
     ('name = "a\tb"\n', 'config.toml:5: error E-CFG-VALUE: [gateway]: name must not hold a tab or line break, found "a\\tb"'),
     (f'name = "{"x" * 65}"\n', f'config.toml:5: error E-CFG-VALUE: [gateway]: name must have at most 64 characters, found "{"x" * 40}..." (65 characters)'),
     ('[[bus]]\nkind = "tcp"\n', 'config.toml:5: error E-CFG-MISSING: bus number 1: key "name" is missing'),
+    ('[[deadband]]\npoint = ""\nabsolute = 1\n', 'config.toml:6: error E-CFG-VALUE: deadband number 1: point must not be empty, found ""'),
     (DEVICE + "period_s = 2\n", 'config.toml:10: error E-CFG-TYPE: device "AC-07": period_s must be a table of groups, as in { electrical = 2 }, found 2'),
     (
         DEVICE + 'period_s = { electrical = "5s" }\n',

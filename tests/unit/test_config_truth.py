@@ -52,7 +52,7 @@ MISTAKES = [
     (SUM + SUM, 'config.toml:26: error E-CFG-DUP: computed "STATION.active_power": stands twice'),
     (
         SUM.replace('"sum"', '"summ"'),
-        'config.toml:22: error E-CFG-VALUE: computed "STATION": operation must be one of "difference", "ratio", "sum", found "summ"; did you mean "sum"?',
+        'config.toml:22: error E-CFG-VALUE: computed "STATION": operation must be one of "dew_margin", "dew_point", "difference", "ratio", "sum", "unbalance", found "summ"; did you mean "sum"?',
     ),
     (
         BALANCE.replace("energy.export", "active_power"),

@@ -11,26 +11,27 @@ from edgegw.model import Quality, Stream
 from edgegw.own_points import GATEWAY_POINTS, Facts, LinkCounts, OwnPoints
 
 TCP = Bus(name="eth", kind="tcp", host="127.0.0.1")
-FACTS = Facts(12, 3.5, 2 * 1024 * 1024, 0, connected=True, receipt_age_s=4.0, sent_bytes=3 * 1024 * 1024, online=5, offline=1, alarms=2)
+FACTS = Facts(12, 3.5, 2 * 1024 * 1024, 8 * 1024 * 1024, 0, connected=True, receipt_age_s=4.0, sent_bytes=3 * 1024 * 1024, online=5, offline=1, alarms=2)
 
 
 def said(reading):
     return {point.name: value for point, value in zip(reading.source.points, reading.values, strict=True)}
 
 
-def test_the_gateway_tells_18_points_of_itself_as_a_record(tmp_path):
+def test_the_gateway_tells_its_points_as_a_record(tmp_path):
     """A look at the parts becomes one reading of the gateway's own source, in the dictionary's units."""
     own = OwnPoints("GW-1", {}, tmp_path, Clock())
     reading = own.gateway_reading(FACTS)
-    assert 18 == len(GATEWAY_POINTS) == len(reading.values)
+    assert len(GATEWAY_POINTS) == len(reading.values)
     assert ("GW-1", "gateway", Stream.RECORD) == (reading.source.device, reading.source.device_class, reading.source.stream)
     values = said(reading)
-    assert (12, 4, 20, 1, 3000, 5, 1, 2) == tuple(
+    assert (12, 4, 20, 250, 1, 3000, 5, 1, 2) == tuple(
         values[name]
         for name in (
             "buffer.waiting",
             "buffer.oldest_age",
             "buffer.size",
+            "buffer.used",
             "uplink.connected",
             "uplink.sent",
             "devices.online",
@@ -58,6 +59,16 @@ def test_a_link_tells_the_share_of_questions_that_went_wrong_since_the_last_time
         (reading,) = own.link_readings(lambda _code, counts=counts: counts)
         shares.append((said(reading)["link.state"], said(reading)["link.error_rate"]))
     assert [(1, 100), (1, 500), (0, None)] == shares
+
+
+def test_a_silent_device_says_nothing_of_its_line(tmp_path):
+    """Neither while it is silent nor in the minute in which it comes back: the errors of that minute are those of its silence."""
+    own = OwnPoints("GW-1", {"M-1": ()}, tmp_path, Clock())
+    shares = []
+    for counts in (LinkCounts(True, 100, 0), LinkCounts(False, 110, 10), LinkCounts(True, 130, 15), LinkCounts(True, 150, 16)):
+        (reading,) = own.link_readings(lambda _code, counts=counts: counts)
+        shares.append((said(reading)["link.error_rate"], reading.quality.get(1)))
+    assert [(0, None), (None, Quality.OFFLINE), (None, Quality.NOT_FITTED), (50, None)] == shares
 
 
 def test_a_choice_of_points_is_also_one_of_link_points(tmp_path):

@@ -71,7 +71,7 @@ class Station:
 
 def listed(judge, step_s):
     """A shelf outlives a restart by the wall clock: once that was set, only the engine that runs knows its true end."""
-    return [msgspec.structs.replace(alarm, visibility="") if step_s else alarm for alarm in judge.all_alarms()]
+    return [msgspec.structs.replace(alarm, visibility="", told_at_ms=None) if step_s else alarm for alarm in judge.all_alarms()]
 
 
 @settings(deadline=None, max_examples=150)

@@ -72,7 +72,7 @@ def test_what_wants_no_acknowledgement_closes_itself(level):
 def test_unseen_alarms_are_bounded():
     """Of more than 500 the oldest is closed by itself, with its reason."""
     judge = engine([MAJOR])
-    events = run(judge, source(), [(number, 462 if number % 2 else 440) for number in range(1, 2 * RETURNED_MAX + 3)])
+    events = run(judge, source(), [(30 * number, 462 if number % 2 else 440) for number in range(1, 2 * RETURNED_MAX + 3)])
     closed = [event for event in events if event.body["edge"] == "closed"]
     assert [(1, f"nobody acknowledged it, and {RETURNED_MAX} others wait")] == [(event.body["number"], event.body["reason"]) for event in closed]
     assert RETURNED_MAX == len(judge.all_alarms())
@@ -127,7 +127,8 @@ def test_a_device_out_of_service_hides_all_its_alarms():
     assert ("service", "th-01", "out_of_service", "li") == (event.kind, event.device, event.body["state"], event.body["by"])
     run(judge, source(), [(1, 462)])
     assert ([], ["out_of_service"]) == (judge.open_alarms(), [alarm.visibility for alarm in judge.all_alarms()])
-    (back,) = tick(judge, 60).events
+    back, told = tick(judge, 60).events
+    assert ("told", "raised") == (told.kind, told.body["why"])
     assert "in_service" == back.body["state"]
     assert 1 == len(judge.open_alarms())
 

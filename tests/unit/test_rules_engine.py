@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from rules_rig import EPOCH, INPUT, TEMPERATURE, WALL_MS, device, edges, engine, reading, rule, run, source, tick
+from rules_rig import EPOCH, INPUT, TEMPERATURE, WALL_MS, alarms, device, edges, engine, reading, rule, run, source, tick
 
 from edgegw.model import ClockTrust, Point, Quality
 from edgegw.rules.binding import matches
@@ -74,6 +74,7 @@ def test_event_tells_value_limit_and_times():
         "began_at_ms": WALL_MS + 1000,
         "began_clock": "synchronised",
         "raised_at_ms": WALL_MS + 4000,
+        "due": {"depart": WALL_MS + 4000 + 2 * 3_600_000, "arrive": WALL_MS + 4000 + 4 * 3_600_000},
         "text": "Temperature 47.0 °C is above 45 °C",
         "text_zh": "温度 47.0 °C 高于 45 °C",
     }
@@ -131,7 +132,7 @@ def test_wall_clock_step_moves_no_delay_and_labels_stay_those_of_their_readings(
     judge = engine([rule(on_delay_s=3)])
     judge.evaluate(reading(source(), 1, 451, trust=ClockTrust.HELD))
     day_ms = 86_400_000
-    (raised,) = judge.tick(4500, WALL_MS + day_ms + 4500, ClockTrust.SYNCHRONISED).events
+    (raised,) = alarms(judge.tick(4500, WALL_MS + day_ms + 4500, ClockTrust.SYNCHRONISED).events)
     assert (4000, WALL_MS + day_ms + 4000, ClockTrust.SYNCHRONISED) == (raised.mono_ms, raised.at_ms, raised.clock)
     assert (WALL_MS + 1000, "held") == (raised.body["began_at_ms"], raised.body["began_clock"])
 

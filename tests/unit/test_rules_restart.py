@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from rules_rig import EPOCH, WALL_MS, device, edges, engine, keep, reading, rule, run, source, tick
+from rules_rig import EPOCH, WALL_MS, alarms, device, edges, engine, keep, reading, rule, run, source, tick
 
 from edgegw.model import ClockTrust, Quality
 from edgegw.rules.engine import Engine
@@ -87,7 +87,7 @@ def test_alarm_that_nothing_can_end_is_closed_with_its_reason(reason, rules, dev
     assert 0 == judge.next_due_ms()
     changes = tick(judge, 0)
     keep(store, changes)
-    assert [("cleared", reason, None)] == [(event.body["edge"], event.body["reason"], event.body["value"]) for event in changes.events]
+    assert [("cleared", reason, None)] == [(event.body["edge"], event.body["reason"], event.body["value"]) for event in alarms(changes.events)]
     assert ({"rules/number": b"1"}, [], None) == (store, judge.open_alarms(), judge.next_due_ms())
 
 
@@ -138,7 +138,7 @@ def test_alarm_of_the_gateway_is_raised_once_and_ends_with_a_start_that_does_not
     judge = engine()
     changes = report(judge)
     keep(store, changes)
-    assert [("raised", None, WALL_MS)] == [(event.body["edge"], event.device, event.at_ms) for event in changes.events]
+    assert [("raised", None, WALL_MS)] == [(event.body["edge"], event.device, event.at_ms) for event in alarms(changes.events)]
     assert not report(judge)
     again = engine(restored=store, epoch=7)
     assert not report(again)

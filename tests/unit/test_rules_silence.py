@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from rules_rig import EPOCH, WALL_MS, device, edges, engine, reading, rule, run, source, tick
+from rules_rig import EPOCH, WALL_MS, alarms, device, edges, engine, reading, rule, run, source, tick
 
 from edgegw.model import ClockTrust, Event, Point, Quality, Reading
 from edgegw.rules.engine import Engine
-from edgegw.rules.silence import has_failed
+from edgegw.rules.links import has_failed
 
 OFFLINE, REFUSED, BAD, MAINTENANCE, NOT_FITTED = Quality.OFFLINE, Quality.REFUSED, Quality.BAD, Quality.MAINTENANCE, Quality.NOT_FITTED
 TWO_POINTS = source(points=(Point("temperature", 1, "C", "measure"), Point("humidity", 1, "%RH", "measure")))
@@ -91,9 +91,9 @@ class Bus:
         for _ in range(seconds):
             for number, (at, letter) in enumerate(zip(self.sources, answering, strict=True)):
                 what = 450 if letter == "x" else OFFLINE
-                self.events += self.judge.evaluate(reading(at, self.second + number / 10, what)).events
+                self.events += alarms(self.judge.evaluate(reading(at, self.second + number / 10, what)).events)
             self.second += 1
-            self.events += tick(self.judge, self.second).events
+            self.events += alarms(tick(self.judge, self.second).events)
 
     def told(self) -> list[str]:
         told = [alarm.device for alarm in self.judge.open_alarms()]

@@ -62,7 +62,8 @@ def test_the_sun_is_a_half_sine_with_clouds(day):
     """
     assert {0.0} == {*course(day, "PV-01", "active_power", "00:00", "07:00"), *course(day, "PV-01", "active_power", "18:01", "23:59")}
     clear = {second: physics.PV_PEAK_KW * max(0.0, physics.math.sin(physics.math.pi * (second / 3600 - 7) / 11)) for second in day}
-    shares = [values["PV-01"]["active_power"] / clear[second] for second, (values, silent, _) in day.items() if clear[second] > 10 and "PV-01" not in silent]
+    watching = range(clock("15:20"), clock("15:28"))  # The grid is lost, and watched for a minute after it.
+    shares = [values["PV-01"]["active_power"] / clear[second] for second, (values, _, _) in day.items() if clear[second] > 10 and second not in watching]
     assert 0.7 <= min(shares) < 0.8
     assert 1.0 == pytest.approx(max(shares))
     assert 0.3 < sum(share > 0.999 for share in shares) / len(shares) < 0.8
@@ -125,6 +126,35 @@ def test_the_mains_are_lost_for_seven_minutes(day):
     assert 0.0 == day[clock("15:28")][0]["DI-01"]["input.1"]
 
 
+def test_the_inverter_watches_the_grid_before_it_feeds_in(day):
+    """
+    For a minute after the mains it gives nothing and tells the loss of the grid; before and after it has no alarm.
+    """
+    words = {second: values["PV-01"]["alarms.1"] for second, (values, silent, _) in day.items() if "PV-01" not in silent}
+    assert [clock("15:27"), clock("15:27:20")] == [second for second, word in words.items() if word == "2032"]
+    assert {"", "2032"} == set(words.values())
+    assert {0.0} == set(course(day, "PV-01", "active_power", "15:20", "15:27:40"))
+
+
+def test_the_inverter_sleeps_at_night(day):
+    """
+    Ten minutes after sunset it falls silent, and it answers with the sun; its last word is that there is no irradiation.
+    """
+    asleep = {second for second, (_, silent, _) in day.items() if silent == {"PV-01"}}
+    assert (min(asleep), max(second for second in asleep if second < clock("07:00"))) == (STEP_S, clock("07:00") - STEP_S)
+    assert clock("18:10") == min(second for second in asleep if second > clock("12:00"))
+    assert "Standby: no irradiation" == day[clock("18:09")][0]["PV-01"]["state.text"]
+
+
+@pytest.mark.parametrize("seed", range(1, 30))
+def test_the_pile_of_the_frozen_meter_charges(seed):
+    """
+    Whatever the seed: a register that stands still shows only while power flows.
+    """
+    powers = [world(hours, seed).gun_kw(("AC-03", 1)) for hours in (16.1, 17.0, 17.4, 17.7)]
+    assert 6.5 < min(powers)
+
+
 def test_one_string_falls(day):
     """
     From 16:00 to 17:30 string 3 has at most 0.2 A while the others go on.
@@ -154,7 +184,7 @@ def test_a_joint_is_hot_and_a_line_is_dead(day):
     hot = [second for second, (values, _, _) in day.items() if values["PT-01"]["temperature.2"] == 82.0]
     assert (clock("18:30"), clock("19:00") - STEP_S) == (min(hot), max(hot))
     assert max(course(day, "PT-01", "temperature.1", "18:30", "19:00")) < 70
-    dead = {second: silent for second, (_, silent, _) in day.items() if silent and "M-IN" not in silent}
+    dead = {second: silent - {"PV-01"} for second, (_, silent, _) in day.items() if silent > {"PV-01"} and "M-IN" not in silent}
     assert (clock("22:00"), clock("22:05") - STEP_S, {frozenset(COM4)}) == (min(dead), max(dead), set(dead.values()))
     away = [second for second, (_, _, held) in day.items() if held.uplink_away]
     assert (clock("20:00"), clock("21:30") - STEP_S) == (min(away), max(away))
@@ -203,7 +233,7 @@ def test_a_step_is_seen_even_between_two_looks():
     assert [step] == scenario.touched(noon - 1, noon + 1)
     assert [] == scenario.touched(noon + 1, noon + 2)
     assert (0.6, 1.0) == (conditions(scenario, noon - 1, noon + 1).dip_share, conditions(scenario, noon - 1, noon + 1).mains_share)
-    assert Conditions(mains_share=0.6, dip_share=0.6) == conditions(scenario, noon, noon + 0.1)
+    assert Conditions(dip_share=0.6) == conditions(scenario, noon, noon + 0.1)
     assert [True, True, False] == [conditions(scenario, second - 1, second).uplink_away for second in (86_399, 86_415, 86_431)]
 
 

@@ -37,28 +37,25 @@ def config_of(period_s):
 
 def test_the_tables_are_a_configuration_of_every_device():
     """
-    The text is strict TOML of the gateway's own types, with each device at the wished period and rules in Chinese.
+    The text is strict TOML of the gateway's own types, with each device at the wished period and no rules: the shipped ones are enough.
     """
     config = config_of(1.0)
     assert [device.code for device in load_station(None).device] == [device.code for device in config.device]
     for device in config.device:
         assert dict.fromkeys(load_profile(device.profile).group, 1.0) == device.period_s
     assert {} == config_of(None).device[0].period_s
-    rules = {rule.name: rule for rule in config.rule}
-    assert ("烟雾报警", "critical", "input.4", 1.0) == (rules["smoke"].text, rules["smoke"].level, rules["smoke"].point, rules["smoke"].limit)
-    assert {"voltage-high-a", "ups-on-battery", "mains-failure", "water-leak", "cabinet-temperature-high"} <= set(rules)
+    assert [] == config.rule
 
 
-def test_rules_judge_points_that_some_device_has():
+def test_the_contacts_have_their_roles():
     """
-    Every rule names a point of a device that it judges.
+    Each input of the module says what it is wired to, so that the shipped rules watch it; what protects people is missed when it cannot be read.
     """
-    config = config_of(None)
-    for rule in config.rule:
-        judged = [load_profile(device.profile) for device in config.device if not rule.devices or device.code in rule.devices]
-        assert any(rule.point in [row.point for row in profile.point] and rule.device_class in ("", profile.profile.device_class) for profile in judged), (
-            rule.name
-        )
+    wired = {device.code: device.input for device in config_of(None).device if device.input}
+    assert ["DI-01"] == list(wired)
+    roles = {number: contact.role for number, contact in wired["DI-01"].items()}
+    assert {"1": "mains", "2": "spd", "3": "water", "4": "smoke", "5": "door", "6": "door", "7": "emergency_stop", "8": "breaker_trip"} == roles
+    assert {"3", "4", "7", "8"} == {number for number, contact in wired["DI-01"].items() if contact.fail_safe}
 
 
 def test_a_period_of_one_second_fits_on_every_line():

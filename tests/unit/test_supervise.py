@@ -209,6 +209,18 @@ async def test_part_without_checkpoint_in_time_is_not_healthy(clock, supervisor,
     await supervisor.end_all()
 
 
+def test_a_part_has_real_time_to_turn_however_fast_the_day_runs(supervisor, clock):
+    """
+    At speed 40 ten seconds are 400 s of the day.
+    """
+    clock.speed = 40.0
+    supervisor.watch("bus", lambda: 0, 10_000)
+    late = []
+    for clock.now_ms in (10_001, 400_000, 400_001):
+        late.append(supervisor.late_parts())
+    assert [[], [], ["bus"]] == late
+
+
 @in_loop
 async def test_failing_part_that_waits_for_its_next_start_is_not_late(supervisor, clock):
     """

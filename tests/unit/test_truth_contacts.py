@@ -88,6 +88,20 @@ def test_the_time_of_the_debounce_is_the_monotonic_one():
     assert {1: Quality.SUSPECT} == verdict.readings[0].quality == stepped.readings[0].quality
 
 
+def test_one_lost_answer_is_no_blind_input():
+    """
+    The guard against late answers holds the next question back for 3 s behind the time-out: only when that is not answered either the input is lost.
+    """
+    truth = judge(config(di_01={"input": {"1": ContactSettings(fail_safe=True)}}))
+    truth.judge(reading(MODULE, 0, 0, 0))
+    truth.judge(offline(MODULE, 0.2))
+    assert None is truth.tick(moment(4.0))
+    assert [] == words(truth.judge(reading(MODULE, 4.1, 0, 0)).events)
+    truth.judge(offline(MODULE, 5.0))
+    assert None is truth.tick(moment(9.4))
+    assert ["input_lost raised"] == words(truth.tick(moment(9.5)).events)
+
+
 def test_a_lost_module_is_a_fault_of_every_fail_safe_input():
     """
     After 3 s without a value each of them is lost, by time alone, once; the first value brings it back.
@@ -96,6 +110,7 @@ def test_a_lost_module_is_a_fault_of_every_fail_safe_input():
     truth = judge(config(di_01={"input": {"1": both, "4": both}}))
     truth.judge(reading(MODULE, 0, 0, 0))
     truth.judge(offline(MODULE, 1))
+    truth.judge(offline(MODULE, 1.5))
     assert None is truth.tick(moment(3.9))
     lost = truth.tick(moment(4.1))
     assert ["input_lost raised", "input_lost raised"] == words(lost.events)

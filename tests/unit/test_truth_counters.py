@@ -197,6 +197,19 @@ def test_a_coarse_register_needs_more_than_three_steps():
     assert 1 == told.count("frozen")
 
 
+def test_a_charge_that_ends_right_behind_a_look_is_no_frozen_register():
+    """
+    The last power before the end may have flowed for a moment only, however high it was.
+    """
+    flow = Flow(0.01, 0.0, 0)
+    flow.power(60.0, 0, 10_000)
+    flow.register(7, 1000)
+    for second in range(10, 1000, 10):
+        flow.power(0.0, 1000 * second, 10_000)
+    assert "" == flow.register(7, 901_000)
+    assert 0.0 == flow.flowed_kwh
+
+
 def test_the_wrong_power_of_a_silent_meter_is_not_counted():
     """
     Power that was not measured did not flow.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgegw.model import Batch, Identity, Stream
-from edgegw.uplink.lanes import IN_FLIGHT_BYTES_MAX, RESEND_PAUSE_S_MAX, UNRECEIPTED_MAX, Lanes
+from edgegw.uplink.lanes import IN_FLIGHT_BYTES_MAX, RESEND_PAUSE_S_MAX, UNRECEIPTED_EVENTS_MAX, UNRECEIPTED_MAX, URGENT_BYTES, Lanes
 
 TIMEOUT_S = 120.0
 
@@ -93,12 +93,13 @@ def test_a_store_that_comes_back_is_asked_from_the_beginning():
 
 def test_bytes_under_way_are_bounded():
     """
-    Together at most 64 KiB are under way; a single larger message still goes alone.
+    Together at most 64 KiB are under way, a quarter of them kept for events and energy; a single larger message still goes alone.
     """
     made = lanes()
     assert made.has_room(IN_FLIGHT_BYTES_MAX + 1)
-    made.sent(1, made.lanes[0], batch(1, 1), IN_FLIGHT_BYTES_MAX - 100, 0.0)
-    assert (True, False) == (made.has_room(100), made.has_room(101))
+    made.sent(1, made.lanes[0], batch(1, 1), IN_FLIGHT_BYTES_MAX - URGENT_BYTES - 100, 0.0)
+    assert (True, False) == (made.has_room(100, "backlog"), made.has_room(101, "backlog"))
+    assert (True, False) == (made.has_room(100 + URGENT_BYTES, "urgent"), made.has_room(101 + URGENT_BYTES, "urgent"))
 
 
 def test_only_the_receipt_ends_the_waiting():
@@ -194,6 +195,18 @@ def test_what_is_no_longer_stored_is_forgotten():
     made.resend(made.overdue(1000.0, TIMEOUT_S)[0])
     made.exhausted(made.lanes[3])
     assert {} == made.waiting
+
+
+def test_alarms_go_on_while_the_receiver_is_behind_with_the_backlog():
+    """
+    With as many batches of events without a receipt as stop any other lane, the next alarm goes; their own limit is larger, and there is one.
+    """
+    made = lanes()
+    drain(made, "energy", "fresh", "backlog", "record")
+    for mid in range(1, UNRECEIPTED_EVENTS_MAX + 1):
+        assert "event" == send(made, mid, batch(mid, Stream.EVENT))
+        made.acknowledged(mid, 0.0)
+    assert made.next_lane(0.0) is None
 
 
 def test_a_dead_receiver_stops_the_lane():

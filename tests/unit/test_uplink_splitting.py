@@ -124,7 +124,7 @@ def test_a_guess_makes_batches_smaller_and_leaves_no_record_behind():
         packets.hung_up(size, batch)
         fitting.append([packets.fits("t", bytes(length), batch) for length in (4001, 4000, 2048)])
     assert [[False, True, True], [False, False, True], [False, False, True]] == fitting
-    assert (True, True) == (packets.fits("t", bytes(9000), single), packets.fits("t", bytes(9000)))
+    assert (True, False) == (packets.fits("t", bytes(9000), single), packets.fits("m", bytes(9000)))
     packets.hung_up(9000, single)
     assert (False, True) == (packets.fits("t", bytes(9000), single), packets.fits("t", bytes(9000), Identity(EPOCH, 3, 5, 5)))
     assert packets.bytes_max is None

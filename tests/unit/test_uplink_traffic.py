@@ -148,7 +148,8 @@ def test_the_quota_is_an_alarm_economy_and_at_the_end_a_hold(tmp_path):
     today = local_day(here.clock.wall_ms())
 
     def look() -> tuple[list[str], bool, bool]:
-        edges = [f"{event.body['edge']} {event.body['rule']}" for changes in own.look(engine, [sender]) for event in changes.events]
+        events = [event for changes in own.look(engine, [sender]) for event in changes.events if event.kind == "alarm"]
+        edges = [f"{event.body['edge']} {event.body['rule']}" for event in events]
         return [edge for edge in edges if "quota" in edge], own.economy, sender.holds_telemetry
 
     sender.traffic.count(today, "fresh", up=7_900_000)

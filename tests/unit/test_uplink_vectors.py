@@ -8,11 +8,12 @@ import subprocess
 from io import BytesIO
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from edgegw.block import decode_block, decode_events, decode_schema, encode_block, encode_events, pack, unpack
+from edgegw.block import decode_block, decode_events, decode_schema, encode_block, encode_events, encode_schema, pack, schema_hash, unpack
 from edgegw.model import ClockTrust, Event, Identity, Quality, Reading
 from edgegw.uplink.envelope import (
     BATCH,
@@ -20,6 +21,7 @@ from edgegw.uplink.envelope import (
     SCHEMA,
     Command,
     Receipt,
+    Sealed,
     Sealer,
     check_signature,
     grouped,
@@ -33,11 +35,12 @@ from edgegw.uplink.envelope import (
 )
 from edgegw.uplink.padding import padded
 from edgegw.uplink.parcel import PARCEL, Frames, read_frames
+from edgegw.uplink.schema_parts import joined, messages_of, read_part
 from tests.uplink_rig import DOCUMENT, EPOCH, IDENTITY, SOURCE, alarm, readings
 from tests.uplink_rig import SCHEMA as SCHEMA_HASH
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "uplink"
-VECTORS = ["readings", "events", "schema", "receipt", "command", "padded", "parcel"]
+VECTORS = ["readings", "events", "schema", "receipt", "command", "padded", "parcel", "volatile", "schema-parts"]
 RECIPIENT = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
 CLOUD = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
@@ -53,7 +56,35 @@ def rows_as_json(packed: bytes, first: int) -> list:
     ]
 
 
+def opened_envelope(case: dict, message: bytes) -> tuple[Sealed, bytes]:
+    sealed = take_apart(message)
+    context = case["context"].encode()
+    check_signature(sealed, context, Ed25519PublicKey.from_public_bytes(bytes.fromhex(case["signer_public"])))
+    return sealed, open_sealed(sealed, context, X25519PrivateKey.from_private_bytes(bytes.fromhex(case["recipient_private"])))
+
+
+def open_schema_parts(case: dict) -> dict:
+    parts = [read_part(unpack(opened_envelope(case, bytes.fromhex(message))[1])) for message in case["messages"]]
+    whole = joined(sorted((part.offset, part.content) for part in parts), parts[0].total_bytes)
+    assert {parts[0].schema} == {part.schema for part in parts}
+    assert schema_hash(whole) == parts[0].schema
+    return {"schema": parts[0].schema.hex(), "content": sources_as_json(whole)}
+
+
+def sources_as_json(document: bytes) -> list:
+    sources = decode_schema(document).values()
+    return [[s.source_id, s.device, s.device_class, s.period_ms, [[p.name, p.decimals, p.unit] for p in s.points]] for s in sources]
+
+
 def open_here(case: dict) -> dict:
+    if case["kind"] == "schema-parts":
+        return open_schema_parts(case)
+    if case["kind"] in ("receipt", "command", "parcel"):
+        return open_word(case)
+    return open_batch(case)
+
+
+def open_word(case: dict) -> dict:
     message = bytes.fromhex(case["message"])
     signer = Ed25519PublicKey.from_public_bytes(bytes.fromhex(case["signer_public"]))
     if case["kind"] == "receipt":
@@ -64,23 +95,21 @@ def open_here(case: dict) -> dict:
         times = {"counter": command.counter, "at": command.at_ms, "expires": command.expires_ms}
         ranges = [[f"{i.epoch:016x}", i.stream, i.first, i.last] for i in intervals_of(command.arguments)]
         return {"gateway": command.gateway, **times, "name": command.name, "intervals": ranges}
-    if case["kind"] == "parcel":
-        return {"messages": [one.hex() for one in read_frames(BytesIO(message), PARCEL, "parcel")]}
-    sealed = take_apart(message)
-    context = case["context"].encode()
-    check_signature(sealed, context, signer)
-    packed = open_sealed(sealed, context, X25519PrivateKey.from_private_bytes(bytes.fromhex(case["recipient_private"])))
+    return {"messages": [one.hex() for one in read_frames(BytesIO(message), PARCEL, "parcel")]}
+
+
+def open_batch(case: dict) -> dict:
+    sealed, packed = opened_envelope(case, bytes.fromhex(case["message"]))
     assert case["plain"] == packed.hex()
     identity = sealed.identity
     opened = {"gateway": sealed.gateway, "epoch": f"{identity.epoch:016x}", "stream": identity.stream, "first": identity.first, "last": identity.last}
-    if case["kind"] in ("readings", "padded"):
+    if case["kind"] in ("readings", "padded", "volatile"):
         schema, rows = decode_block(packed, identity.first)
-        return opened | {"schema": schema.hex(), "clock": int(rows[0].clock), "rows": rows_as_json(packed, identity.first)}
+        mark = {"volatile": True} if case["kind"] == "volatile" else {}
+        return opened | mark | {"schema": schema.hex(), "clock": int(rows[0].clock), "rows": rows_as_json(packed, identity.first)}
     if case["kind"] == "events":
         return opened | {"content": [[e.at_ms, e.mono_ms, int(e.clock), e.kind, e.device, dict(e.body)] for e in decode_events(packed)]}
-    sources = decode_schema(unpack(packed)).values()
-    content = [[s.source_id, s.device, s.device_class, s.period_ms, [[p.name, p.decimals, p.unit] for p in s.points]] for s in sources]
-    return opened | {"content": content}
+    return opened | {"content": sources_as_json(unpack(packed))}
 
 
 def open_with_node(case: dict) -> dict:
@@ -96,7 +125,13 @@ def make(kind: str) -> dict:
     """A vector of today's code, with the keys of the published ones."""
     keys = {"signer_public": SIGNER.public_key().public_bytes_raw().hex(), "recipient_private": RECIPIENT.private_bytes_raw().hex()}
     sealer = Sealer(IDENTITY, RECIPIENT.public_key(), SIGNER)
-    if kind == "parcel":
+    if kind == "schema-parts":
+        document = encode_schema([msgspec.structs.replace(SOURCE, source_id=number, device=f"meter-{number:02}") for number in range(1, 9)])
+        made = messages_of(schema_hash(document), document, lambda packed: sealer.seal(SCHEMA, NO_IDENTITY, packed) if len(packed) < 100 else None)
+        assert made is not None
+        assert len(made) > 2
+        case = keys | {"context": SCHEMA.decode(), "messages": [message.hex() for message in reversed(made)]}
+    elif kind == "parcel":
         out = BytesIO()
         frames = Frames(out, PARCEL)
         for one in ("schema", "readings"):
@@ -114,6 +149,7 @@ def make(kind: str) -> dict:
         context, identity, packed = {
             "readings": (BATCH, Identity(EPOCH, 3, 501, 506), encode_block(SCHEMA_HASH, mixed())),
             "padded": (BATCH, Identity(EPOCH, 3, 501, 506), padded(encode_block(SCHEMA_HASH, mixed()), 256)),
+            "volatile": (BATCH, Identity(EPOCH, 3, 501, 506), encode_block(SCHEMA_HASH, mixed(), stored=False)),
             "events": (BATCH, Identity(EPOCH, 1, 1, 2), encode_events([alarm(1), Event("clock", 5, 6, ClockTrust.CORRECTED, None, {"offset": -3_600_000})])),
             "schema": (SCHEMA, NO_IDENTITY, pack(DOCUMENT)),
         }[kind]

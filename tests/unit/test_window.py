@@ -45,6 +45,15 @@ def test_busy_is_10_s_and_idle_60_s_and_the_store_hears_of_changes_only():
     assert [60_000, 10_000] == at.told
 
 
+def test_a_day_that_runs_fast_has_short_windows():
+    """
+    The store counts real seconds: at speed 40 a window of 60 s of the day is 1.5 s of them.
+    """
+    at = Station()
+    at.clock.speed = 40.0
+    assert 1500 == at.look()
+
+
 def test_economy_is_60_s_whatever_happens():
     """
     A quota that is nearly used up makes the window that of a quiet station.

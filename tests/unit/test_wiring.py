@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from truth_rig import ENERGY, INVERTER, SOURCES, config, judge, moment, offline, reading, words
+from truth_rig import ELECTRICAL, ENERGY, INVERTER, SOURCES, config, judge, moment, offline, reading, words
 
 from edgegw.config.model import Computed, Rule
 from edgegw.model import Quality
@@ -84,7 +84,35 @@ def test_a_value_in_doubt_raises_no_alarm():
     assert [] == engine.open_alarms()
     for second, value in enumerate([0, 0, 1], 10):
         judging.take(reading(ENERGY, second, value))
-    assert ["low"] == [alarm.rule for alarm in engine.open_alarms()]
+    assert {"low", "meter runs backwards"} == {alarm.rule for alarm in engine.open_alarms()}
+
+
+def test_a_frozen_meter_is_told_once_over_a_restart():
+    """
+    Raised at its level, taken up by the next start under its id, ended by the first value that moves.
+    """
+    store: dict[str, bytes] = {}
+    edges, ids = [], set()
+    for epoch, first_s, move_s in ((1, 0, 9_999), (2, 0, 1_800)):
+        settings = config()
+        engine = Engine([], settings.device, list(SOURCES), epoch, dict(store))
+        judging = Judging(judge(settings, dict(store)), engine)
+        clock: Any = HandClock()
+        takings = [judging.begin([], {}, lambda _name, step: step(), clock)]
+        for second in range(first_s, 2000, 5):
+            takings.append(judging.take(reading(ELECTRICAL, second, 7_000)))
+            if second % 900 == 0:
+                takings.append(judging.take(reading(ENERGY, second, 1000 if second < move_s else 1100)))
+        for taken in takings:
+            for key, data in taken.states.items():
+                store[key] = data or b""
+                if data is None:
+                    del store[key]
+            found = [event for event in taken.events if event.kind == "alarm"]
+            edges += [f"{event.body['edge']} {event.body['level']} {event.body['rule']}" for event in found]
+            ids |= {event.body["id"] for event in found}
+    assert ["raised major meter frozen", "cleared major meter frozen"] == edges
+    assert 1 == len(ids)
 
 
 def test_rules_judge_computed_points():

@@ -91,8 +91,9 @@ function column(entry, valued) {
   return entry.map((difference) => (sum += difference));
 }
 
-function blockRows([version, schema, t0, m0, clock, runs], first) {
+function blockRows([version, schema, t0, m0, clock, runs, stored = true], first) {
   need(version === 1, "block version");
+  const mark = stored ? {} : { volatile: true };
   const rows = [];
   for (const [source, dt, period, residuals, columns, marks = []] of runs) {
     let mono = m0 + dt;
@@ -110,7 +111,21 @@ function blockRows([version, schema, t0, m0, clock, runs], first) {
     times.forEach((time, row) => rows.push({ mono: time, source, at: t0 + time - m0, values: values[row], quality: quality[row] }));
   }
   rows.sort((a, b) => a.mono - b.mono || a.source - b.source);
-  return { schema: schema.toString("hex"), clock, rows: rows.map((row, rank) => [first + rank, row.source, row.at, row.values, row.quality]) };
+  return { ...mark, schema: schema.toString("hex"), clock, rows: rows.map((row, rank) => [first + rank, row.source, row.at, row.values, row.quality]) };
+}
+
+function schemaPart([version, schema, total, offset, content]) {
+  need(version === 3 && offset + content.length <= total, "part of a schema document");
+  return { schema, total, offset, bytes: content };
+}
+
+// The whole document of parts in any order, checked by its name; null while one is missing.
+function joined(parts) {
+  const whole = Buffer.alloc(parts[0].total), known = Buffer.alloc(parts[0].total);
+  for (const { offset, bytes: content } of parts) { content.copy(whole, offset); known.fill(1, offset, offset + content.length); }
+  if (known.includes(0)) return null;
+  need(sha256(whole).subarray(0, 8).equals(parts[0].schema), "name of the schema document");
+  return whole;
 }
 
 function unpack(packed) {
@@ -161,13 +176,20 @@ function openParcel({ message }) {
   return { messages };
 }
 
+function openSchemaParts(vector) {
+  const parts = vector.messages.map((message) => schemaPart(cbor(openSealed({ ...vector, message }).document)));
+  const whole = joined(parts);
+  return { schema: parts[0].schema, content: whole && cbor(whole)[2] };
+}
+
 function open(vector) {
   if (vector.kind === "receipt") return openReceipt(vector);
   if (vector.kind === "command") return openCommand(vector);
   if (vector.kind === "parcel") return openParcel(vector);
+  if (vector.kind === "schema-parts") return openSchemaParts(vector);
   const { document, ...opened } = openSealed(vector);
   const content = cbor(document);
-  if (vector.kind === "readings" || vector.kind === "padded") return { ...opened, ...blockRows(content, opened.first) };
+  if (["readings", "padded", "volatile"].includes(vector.kind)) return { ...opened, ...blockRows(content, opened.first) };
   return { ...opened, content: vector.kind === "events" ? content[1] : content[2] };
 }
 
