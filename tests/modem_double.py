@@ -29,7 +29,7 @@ _USUAL = {
 class Modem:
     """`answers` may be changed at any time; `sent` are the PDUs of the messages that went out."""
 
-    def __init__(self, *, pin: str = "", answers: Answers | None = None, misses: int = 0, by_itself: bytes = b"") -> None:
+    def __init__(self, *, pin: str = "", answers: Answers | None = None, misses: int = 0, by_itself: bytes = b"", begun: str = "") -> None:
         self.pin = pin
         self.answers = answers or {}
         self.misses = misses
@@ -42,7 +42,8 @@ class Modem:
         self.on_command: Callable[[str], None] = lambda _command: None
         self._echo = True
         self._locked = bool(pin)
-        self._prompt = ""
+        self._prompt = begun
+        """The command behind which it waits for a message."""
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
         self.path = os.ttyname(self._slave)

@@ -135,7 +135,8 @@ class ControlServer:
         peer = _peer(writer)
         while True:
             try:
-                line = await asyncio.wait_for(reader.readline(), IDLE_S_MAX)
+                async with asyncio.timeout(IDLE_S_MAX):
+                    line = await reader.readline()
             except ValueError:  # what StreamReader makes of a line beyond its limit
                 await _say(writer, _refusal("E-CTL-REQUEST", f"the request is longer than {REQUEST_BYTES_MAX // 1024} KiB", "", EXIT_USAGE))
                 return
@@ -187,7 +188,8 @@ def _refusal(message_id: str, text: str, next_step: str, exit_code: int = EXIT_C
 
 async def _say(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
     writer.write(msgspec.json.encode(message) + b"\n")
-    await asyncio.wait_for(writer.drain(), ANSWER_TAKEN_S_MAX)
+    async with asyncio.timeout(ANSWER_TAKEN_S_MAX):
+        await writer.drain()
 
 
 def _peer(writer: asyncio.StreamWriter) -> Peer:

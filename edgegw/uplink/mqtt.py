@@ -102,7 +102,8 @@ class Link:
         """Connects within connect_timeout_s, name, TCP, TLS and CONNACK together. Raises LinkError."""
         self._thread.start()
         try:
-            return await asyncio.wait_for(asyncio.shield(self._opened), self._login.connect_timeout_s)
+            async with asyncio.timeout(self._login.connect_timeout_s):
+                return await asyncio.shield(self._opened)
         except TimeoutError:
             fault = self.abort(faults.timed_out(self._where, self._stage))
             raise LinkError(fault) from None

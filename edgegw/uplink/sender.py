@@ -315,7 +315,9 @@ class Sender:
         """Until something happens, until `until_s`, or until deadlines are due for a look."""
         timeout_s = max(0.0, min(until_s - time.monotonic(), _LOOK_S_MAX))
         try:
-            await asyncio.wait_for(self._delivery.news.wait(), timeout_s or 0.001)
+            # Not wait_for: on Python 3.11 it loses a cancellation that comes together with the news.
+            async with asyncio.timeout(timeout_s or 0.001):
+                await self._delivery.news.wait()
         except TimeoutError:
             return
 

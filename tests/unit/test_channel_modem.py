@@ -173,12 +173,26 @@ def test_an_attempt_that_is_cancelled_in_the_prompt_sends_nothing() -> None:
         await until(lambda: any(command.startswith("AT+CMGS") for command in modem.commands))
         sending.cancel()
         await asyncio.wait((sending,))
+        await until(lambda: modem.given_up == 1)
         modem.answers = {}
         return sending.cancelled(), await outcome(sms.send(NOTICE, NUMBER))
 
     with Modem() as modem:
         assert (True, "message reference 12; signal -71 dBm") == asyncio.run(main(modem))
         assert 1 == len(modem.sent)
+
+
+def test_a_message_that_somebody_else_has_begun_is_given_up() -> None:
+    """A killed daemon leaves the modem in the prompt: it takes what comes for text, until it is told otherwise."""
+    with Modem(begun="AT+CMGS=20") as modem:
+        assert ["message reference 12; signal -71 dBm"] == attempt(modem)
+        assert (1, [NOTICE.short]) == (modem.given_up, [read(pdu).text for pdu in modem.sent])
+
+
+def test_a_modem_that_goes_on_echoing_is_understood() -> None:
+    """It says OK to ATE0 and repeats every command all the same."""
+    with Modem(answers={"ATE0": ["OK"]}) as modem:
+        assert ["message reference 12; signal -71 dBm"] == attempt(modem)
 
 
 def test_a_modem_that_is_unplugged_is_told_and_found_again_under_its_name(tmp_path: Path) -> None:

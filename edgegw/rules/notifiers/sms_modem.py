@@ -155,7 +155,7 @@ class SmsModem:
             self._expect(([], refusal))
             raise self._failed("E-TELL-MODEM", f"it does not take the message: {clean(refusal)}", "switch the modem off and on")
         # The network takes its time: the attempt's own deadline holds.
-        answer = await talk.exchange(pdu.encode() + _CTRL_Z, "", self._table.timeout_s)
+        answer = await talk.exchange(pdu.encode() + _CTRL_Z, self._table.timeout_s)
         if answer is None:
             raise self._failed("E-TELL-MODEM", "it does not say what became of the message", "look at the modem's lamps and antenna")
         self._expect(answer)
@@ -188,10 +188,10 @@ class _Talk:
 
     async def ask(self, command: str, timeout_s: float) -> tuple[list[str], str] | None:
         """(lines, final line); None when no final line came in time. Raises EdgegwError when the line breaks."""
-        return await self.exchange(command.encode() + b"\r", command, timeout_s)
+        return await self.exchange(command.encode() + b"\r", timeout_s)
 
-    async def exchange(self, payload: bytes, echo: str, timeout_s: float) -> tuple[list[str], str] | None:
-        """What is sent as it stands. The modem may repeat it (`echo`)."""
+    async def exchange(self, payload: bytes, timeout_s: float) -> tuple[list[str], str] | None:
+        """What is sent as it stands. A modem that repeats it adds a line that nobody looks for."""
         self._line.received.clear()
         self._line.write(payload)
         deadline_ns = time.monotonic_ns() + round(timeout_s * 1000) * _MS_NS
@@ -202,7 +202,7 @@ class _Talk:
                 return None
             if line == "OK" or word_of(line) is not None:
                 return lines, line
-            if line and line != echo:
+            if line:
                 lines.append(line)
         return None
 
