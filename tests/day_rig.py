@@ -279,7 +279,7 @@ class Expected(NamedTuple):
 # look came right before it.
 EXPECTED = (
     Expected(15.33, 15.4, Called("mains lost", "critical", "DI-01")),
-    Expected(15.33, 15.5, Called("low battery", "critical", "UPS-01")),
+    Expected(15.33, 15.45, Called("low battery", "critical", "UPS-01")),
     Expected(16.0, 16.35, Called("string fault", "minor", "PV-01")),
     Expected(17.0, 17.6, Called("meter frozen", "major", "M-AC3")),
     Expected(18.5, 18.6, Called("busbar high", "major", "PT-01")),

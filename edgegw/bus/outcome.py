@@ -116,7 +116,7 @@ class Outcomes:
                 self._introducer.begin(link)
         elif link.failed(now_ms):
             _log.warning('bus "%s": %s (unit %d) stopped answering: %s', self._bus.name, code, unit, fault.text)
-            link.probe_cost_ms = round(self.probe_timeout_ms(link))
+            link.probe_cost_ms = round(self.probe_timeout_ms(link) * self._clock.speed)
             self._tell_offline(link)
             if self._schedule.all_silent and len(self._schedule.links) > 1:
                 _log.error('bus "%s": no device answers any more; look at %s', self._bus.name, _SUSPECTS[self._bus.kind])

@@ -293,7 +293,7 @@ class BusTask:
         link.probes += 1
         start_ms = self._clock.mono_ms()
         result = await self._asker.ask(link, link.probe, self._outcomes.probe_timeout_ms(link))
-        link.probe_cost_ms = round((self._clock.mono_ms() - start_ms) / self._clock.speed)
+        link.probe_cost_ms = self._clock.mono_ms() - start_ms
         self._outcomes.judge(link, result if isinstance(result, Fault) else None)
         if self._schedule.all_silent and link.probes % RENEW_EACH == 0:
             await self._keeper.renew()

@@ -71,7 +71,17 @@ def _screens(uplinks: list[dict[str, Any]], language: str, exit_code: int) -> It
             yield ""
         yield from render(uplink, language)
     if exit_code:
-        yield both_ends(say_common(language, "next", "edgegw cloud test"), say_common(language, "exit", exit_code))
+        yield both_ends(say_common(language, "next", _next_step(uplinks)), say_common(language, "exit", exit_code))
+
+
+def _next_step(uplinks: list[dict[str, Any]]) -> str:
+    """A link that fails is tried stage by stage; what else there is to warn of has its explanation."""
+    if any(uplink["error"] or not uplink["connected"] for uplink in uplinks):
+        return "edgegw cloud test"
+    if any(uplink.get("receipts_refused") for uplink in uplinks):
+        return "edgegw explain E-CLOUD-RECEIPT"
+    steps = [found["step"] for uplink in uplinks for found in uplink.get("certificates", ()) if found["step"] is not None]
+    return "edgegw explain W-CERT-EXPIRY" if steps else "edgegw explain W-CLOUD-QUOTA"
 
 
 def render(uplink: dict[str, Any], language: str) -> Iterator[str]:

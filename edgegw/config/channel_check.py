@@ -186,7 +186,7 @@ def _siren(site: Site, channel: ChannelTable, path: _Path, relays: dict[tuple[st
         return
     device = next((device for device in site.config.device if device.code == channel.device), None)
     if device is None:
-        yield Doubt(ERROR, "E-CFG-VALUE", (*path, "device"), f'{title}there is no device "{channel.device}"')
+        yield Doubt(ERROR, "E-CFG-WRITE", (*path, "device"), f'{title}there is no device "{channel.device}"')
         return
     profile = site.profiles.get(device.profile)
     if profile is None:

@@ -20,7 +20,7 @@ _NOBODY = {"operator": "o", "station": "s", "gateway": "g"}
 # What is wrong with a table whatever its other keys are.
 _CERTAIN = frozenset({"E-CFG-DUP", "E-CFG-UNIT-DUP", "E-CFG-BUS", "E-CFG-PROFILE", "E-CFG-POINT"})
 # What a device or bus that was left out could have answered.
-_NEEDS_ALL_DEVICES = frozenset({"W-CFG-RULE", "W-CFG-EMPTY"})
+_NEEDS_ALL_DEVICES = frozenset({"W-CFG-RULE", "W-CFG-EMPTY", "E-CFG-WRITE"})
 _NEEDS_ALL_BUSES = frozenset({"E-CFG-BUS"})
 _NEEDS_ALL_LEVELS = frozenset({"E-CFG-LEVEL"})
 # Names of channels, recipients and routes that stand in one another.

@@ -75,7 +75,8 @@ class Limits(msgspec.Struct, frozen=True):
     stale_ms: int
 
 
-class State(msgspec.Struct, frozen=True):
+# It refers to nothing that refers back: the collector need not look at what a storm makes of them.
+class State(msgspec.Struct, frozen=True, gc=False):
     """Where one rule stands on one point. Times are monotonic; `since_ms` is the first sample of a pending state."""
 
     condition: Condition = _NORMAL

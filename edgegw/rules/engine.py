@@ -91,11 +91,11 @@ class Engine:
 
     def _wait_ms(self, facts: Facts, now_ms: int) -> int:
         """How long it is not told yet: its root may come, the rule that makes it worse may hold in a moment."""
-        if facts.safety:
-            return 0
         blind_since_ms = self._silence.blind_since_ms(facts)
         if blind_since_ms is not None:
             return max(0, blind_since_ms + self._windows.blind_ms - now_ms)
+        if facts.safety:
+            return 0
         waits = self._roots.is_possible(facts) or self._silence.is_possible(facts) or facts.episode in self._lesser.get(facts.rule, ())
         return self._windows.settle_ms if waits else 0
 

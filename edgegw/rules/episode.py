@@ -42,7 +42,7 @@ class Moment(NamedTuple):
         return Moment(mono_ms, self.wall_ms + mono_ms - self.mono_ms, self.clock)
 
 
-class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
+class Facts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What an episode is about, fixed at its raise and at a change of its level."""
 
     rule: str
@@ -75,7 +75,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.episode or episode_key(self.rule, self.subject, self.point)
 
 
-class Episode(msgspec.Struct, frozen=True, omit_defaults=True):
+class Episode(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One alarm that is open, as it is stored. Wall times in ms."""
 
     alarm_id: str

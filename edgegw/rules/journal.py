@@ -210,7 +210,7 @@ class Journal:
     def change_level(self, key: str, facts: Facts, at: Moment) -> None:
         """Another rule of the same episode decides about its level now. What is worse than it was must be acknowledged anew."""
         before = self.open[key]
-        root = None if self.roots is not None and self.roots.is_alone(facts.rule) else before.suppressed_by
+        root = None if self.roots is not None and self.roots.is_alone(facts) else before.suppressed_by
         episode = msgspec.structs.replace(before, facts=facts, suppressed_by=root, owed=owed_at_level(before, facts.level, at))
         if rank(facts.level) < rank(before.facts.level):
             episode = unacknowledged(episode, at)

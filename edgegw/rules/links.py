@@ -113,17 +113,19 @@ def offline_ms(link: Link) -> int | None:
 
 
 def device_facts(link: Link, silent_s: float | None) -> Facts:
-    """Of its `device offline`; None: since before this start."""
+    """Of its `device offline`; None: since before this start. Where it makes blind it is an alarm of safety: no rule hides it."""
     text, text_zh = blind_text(*device_offline_text(silent_s or 0.0), link.blind.names)
     level = min((level for level in (current_name(link.level), link.blind.level) if level), key=rank)
-    return Facts(DEVICE_OFFLINE, level, link.device.code, unit="s", value=silent_s, limit=link.after_s, text=text, text_zh=text_zh)
+    return Facts(
+        DEVICE_OFFLINE, level, link.device.code, unit="s", value=silent_s, limit=link.after_s, text=text, text_zh=text_zh, safety=bool(link.blind.keys)
+    )
 
 
 def bus_facts(bus: BusLink) -> Facts:
     """Of its `bus offline`."""
     names = [f"{link.device.code} {name}" for link in bus.blind for name in link.blind.names]
     text, text_zh = blind_text(*bus_offline_text(bus.name, len(bus.links)), names)
-    return Facts(BUS_OFFLINE, current_name("critical"), None, bus=bus.name, text=text, text_zh=text_zh)
+    return Facts(BUS_OFFLINE, current_name("critical"), None, bus=bus.name, text=text, text_zh=text_zh, safety=bool(names))
 
 
 def falls_with(link: Link, bus: BusLink) -> bool:

@@ -58,23 +58,25 @@ class Roots:
                 self._ended[root] = (self._journal.open[next(iter(children))].facts, ATTACH_AFTER_MS)
         self._find_due()
 
-    def is_alone(self, rule: str) -> bool:
-        """Nothing explains it: safety, contacts that were seen active, and what is marked so."""
-        return rule in self._alone
+    def is_alone(self, facts: Facts) -> bool:
+        """No rule explains it: safety, contacts that were seen active, and what is marked so."""
+        return facts.safety or facts.rule in self._alone
 
     def is_possible(self, facts: Facts) -> bool:
         """Whether a rule of this station could explain such an alarm, now or in a moment."""
+        if facts.safety:
+            return False
         kind = self._class_of(facts)
         known = self._known.get((kind, facts.rule))
         if known is None:
             others = self._possible - {facts.rule}
-            known = not self.is_alone(facts.rule) and any(self._is_named(other, kind, facts.rule) for other in others)
+            known = not self.is_alone(facts) and any(self._is_named(other, kind, facts.rule) for other in others)
             self._known[kind, facts.rule] = known
         return known
 
     def root_of(self, facts: Facts, began: Moment) -> str | None:
         """The id of what explains an alarm that is being raised."""
-        if facts.rule in self._alone:
+        if self.is_alone(facts):
             return None
         for root in self._open_roots():
             if root.cleared_at_ms is None and root.facts.key != facts.key and self._does_explain(root.facts, facts) and self._is_after(root, began):
@@ -100,7 +102,7 @@ class Roots:
         return [
             episode
             for episode in others
-            if episode.facts.rule not in self._alone and self._does_explain(root.facts, episode.facts) and self._lag_ms(root, episode) >= -ATTACH_BEFORE_MS
+            if not self.is_alone(episode.facts) and self._does_explain(root.facts, episode.facts) and self._lag_ms(root, episode) >= -ATTACH_BEFORE_MS
         ]
 
     def note(self, episode: Episode, began: Moment) -> None:

@@ -30,6 +30,7 @@ from edgegw.uplink.mqtt import Link, LinkError, Opened
 from edgegw.uplink.notices import QUOTA_FULL_LEVEL, Notice, of_expiry, of_fault, of_parked, of_quota
 from edgegw.uplink.outbox import Outbox
 from edgegw.uplink.renewal import Renewal
+from edgegw.uplink.takeover import Takeover
 from edgegw.uplink.traffic import Traffic
 
 logger = logging.getLogger("edgegw.uplink")
@@ -98,6 +99,8 @@ class Sender:
         self._link: Link | None = None
         self._connect_sent_at_s = -math.inf
         self._connections = 0
+        self._opened_at_s: float | None = None
+        self._takeover = Takeover()
         self._expiries: Sequence[Expiry] = ()
         self._told_ends: list[Notice | None] = []
         self._shown: bytes | None = None
@@ -219,7 +222,7 @@ class Sender:
 
     async def _one_connection(self) -> None:
         session = secrets.token_hex(4)
-        self._state = "connecting"
+        self._state, self._opened_at_s = "connecting", None
         self.traffic.begin()
         login = self._login(session)
         link = self._link = Link(login, self._delivery, clock_trusted=self._clock.trust in _TRUSTED)
@@ -230,7 +233,8 @@ class Sender:
             fault = self._meaning(await link.why(ended))
             self._delivery.thrown_out(fault)
             self._choose_version(fault)
-            self._condition.lost(fault)
+            lived_s = None if self._opened_at_s is None else time.monotonic() - self._opened_at_s
+            self._condition.lost(self._takeover.ended(fault, lived_s, str(self._broker)))
         await link.close(0.0 if link.closed else _GOODBYE_S)
         await self._delivery.take_in()
         self._measure()
@@ -242,7 +246,7 @@ class Sender:
     async def _serve(self, link: Link, opened: Opened, session: str, renewal: Renewal) -> None:
         """From CONNACK to the end: we stop, or connect anew. Raises LinkError when the connection is lost."""
         await self._delivery.begin(link, opened, f"{self._broker} (MQTT {'5' if self._mqtt5 else '3.1.1'})")
-        self._state = "connected"
+        self._state, self._opened_at_s = "connected", time.monotonic()
         self._connections += 1
         self._on_connected()
         if renewal.is_undated:

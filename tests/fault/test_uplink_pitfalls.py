@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from edgegw.config.model import Uplink
+from edgegw.uplink import faults
 from edgegw.uplink.delivery import Delivery
+from edgegw.uplink.faults import Fault
 from edgegw.uplink.mqtt import Link, LinkError
+from edgegw.uplink.takeover import SHORT_LIVES, Takeover
 from tests.broker_double import BrokerDouble, Habits
 from tests.uplink_rig import MemoryOutbox, Place, block, no_thread_left, place, running, until
 
@@ -27,6 +30,13 @@ FORBIDDEN = r"wait_for_publish|is_published|is_connected\(|loop_start|loop_stop|
 def here(tmp_path):
     with no_thread_left(), place(tmp_path) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch) -> None:
+    """Connects anew at once; how long it really takes is shown in test_uplink_faults.py."""
+    monkeypatch.setattr(faults, "CONNECT_INTERVAL_S", 0.3)
+    monkeypatch.setattr(faults, "EAGER_DELAYS_S", (0.1, 0.3))
 
 
 def blocks(count: int) -> MemoryOutbox:
@@ -161,25 +171,45 @@ def test_session_and_its_end_are_asked_for_in_words(here):
 @pytest.mark.broker
 def test_a_second_client_of_our_name_is_left_alone(here):
     """
-    Thrown out by another client of the same id, the sender waits for a minute or two, tells it, and does not throw the other out in its turn.
+    Thrown out by another client of the same id, again and again and without a word, the sender tells it, waits for a minute or two, and leaves the other alone.
     """
     here.start_broker()
-    sender = here.sender(blocks(1))
+    here.start_receiver()
+    outbox = blocks(1)
+    sender = here.sender(outbox)
     other = here._client("egw-op-st-gw")
+    other.reconnect_delay_set(1, 1)
 
     async def body() -> None:
-        await until(lambda: sender.status().connected)
+        await until(lambda: sender.status().connected and not outbox.open)
         other.connect("localhost", here.port)
         other.loop_start()
-        await until(lambda: (sender.status().error_id, sender.status().state) == ("E-MQTT-TAKEOVER", "waiting"))
+        await until(lambda: (sender.status().error_id, sender.status().state) == ("E-MQTT-TAKEOVER", "waiting"), 60)
+        assert SHORT_LIVES <= sender.status().connections <= SHORT_LIVES + 1
+        assert ["uplink cloud E-MQTT-TAKEOVER"] == [notice.rule for notice in sender.notices()]
+        await until(other.is_connected)
         lasts_s = time.monotonic() + 3.0
         await until(lambda: time.monotonic() > lasts_s)
-        assert (True, 1) == (other.is_connected(), sender.status().connections)
-        assert ["uplink cloud E-MQTT-TAKEOVER"] == [notice.rule for notice in sender.notices()]
+        assert (True, "waiting") == (other.is_connected(), sender.status().state)
 
-    asyncio.run(running(sender, body))
-    other.disconnect()
-    other.loop_stop()
+    try:
+        asyncio.run(running(sender, body))
+    finally:
+        other.disconnect()
+        other.loop_stop()
+
+
+def test_a_bad_link_is_no_second_client():
+    """
+    Connections that are never made, or that last, say nothing of another client; once it is known, a life of two minutes does not end it, a longer one does.
+    """
+    lost = Fault("E-NET-LOST", "closed", "")
+    takeover = Takeover()
+    lives_s = [5.0, None, *[5.0] * (SHORT_LIVES - 1), 100.0, *[5.0] * SHORT_LIVES, 120.0, 200.0, 5.0]
+    told = [takeover.ended(lost, lived_s, "b").message_id for lived_s in lives_s]
+    known = [index for index, message_id in enumerate(told) if message_id == "E-MQTT-TAKEOVER"]
+    assert [len(lives_s) - 4, len(lives_s) - 3] == known
+    assert "E-NET-REFUSED" == takeover.ended(Fault("E-NET-REFUSED", "", ""), 5.0, "b").message_id
 
 
 @pytest.mark.parametrize("habits", [Habits(puback=None), Habits(disconnect=0x93)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from edgegw.rules.notifiers.model import Notice
 from edgegw.rules.notifiers.modem_words import CME, CMS, word_of
 from edgegw.rules.notifiers.sms_modem import SmsModem
 from tests.modem_double import Modem
-from tests.unit.channel_rig import NOTICE, Recorder, outcome, password_file, until
+from tests.unit.channel_rig import DEADLINE_S, NOTICE, Recorder, outcome, password_file, until
 from tests.unit.test_channel_pdu import read
 
 NUMBER = "+8613800138000"
@@ -167,14 +168,20 @@ def test_an_attempt_that_is_cancelled_in_the_prompt_sends_nothing() -> None:
     """The message that was begun is given up, and the next one goes out whole."""
 
     async def main(modem: Modem) -> tuple[bool, Any]:
+        loop, is_over = asyncio.get_running_loop(), threading.Event()
         sms = channel(modem)
-        modem.answers = {"PDU": None}
         sending = asyncio.ensure_future(sms.send(NOTICE, NUMBER))
-        await until(lambda: any(command.startswith("AT+CMGS") for command in modem.commands))
-        sending.cancel()
+
+        def interrupt(command: str) -> None:
+            if command.startswith("AT+CMGS"):
+                loop.call_soon_threadsafe(sending.cancel)
+                is_over.wait(DEADLINE_S)
+
+        modem.on_command = interrupt
         await asyncio.wait((sending,))
+        modem.on_command = lambda _command: None
+        is_over.set()
         await until(lambda: modem.given_up == 1)
-        modem.answers = {}
         return sending.cancelled(), await outcome(sms.send(NOTICE, NUMBER))
 
     with Modem() as modem:

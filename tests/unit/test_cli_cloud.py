@@ -70,6 +70,22 @@ def test_a_status_fits_the_terminal_and_says_what_is_wrong(language, wrong, chan
     assert any(found["broker"] in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("expected", "changes"),
+    [
+        ("edgegw cloud test", {"connected": False, "state": "waiting", "error": LOST, "bytes_month": 600_000_000}),
+        ("edgegw explain E-CLOUD-RECEIPT", {"receipts_refused": 2, "certificates": ENDING}),
+        ("edgegw explain W-CERT-EXPIRY", {"certificates": ENDING}),
+        ("edgegw explain W-CLOUD-QUOTA", {"bytes_month": 400_000_000}),
+    ],
+)
+def test_the_next_step_is_for_what_is_wrong(expected, changes):
+    """
+    Only a link that fails is tried; refused receipts, certificates and quotas are explained.
+    """
+    assert expected in list(_screens([uplink(name="first"), uplink(**changes)], "en", 10))[-1]
+
+
 def test_a_station_without_an_uplink_says_so():
     """
     No uplink is no fault and no empty screen.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgegw.config.check import check
+from edgegw.config.check import check, read
 from edgegw.config.load import parse
 from edgegw.config.model import Config
 from edgegw.rules.notifiers.factory import make_channels
@@ -106,7 +106,7 @@ def test_the_page_shows_every_kind() -> None:
         (HTTP + 'method = "GET"\n', ["E-CFG-VALUE"]),
         ('kind = "sms_http"\nurl = "https://sms.example.cn/"\nbody = "{number}{text}{txt}"\n', ["E-CFG-VALUE"]),
         (SIREN, []),
-        ('kind = "siren"\ndevice = "RELAY-09"\npoint = "relay.1"\n', ["E-CFG-VALUE"]),
+        ('kind = "siren"\ndevice = "RELAY-09"\npoint = "relay.1"\n', ["E-CFG-WRITE"]),
         ('kind = "siren"\ndevice = "RELAY-01"\npoint = "relay.9"\n', ["E-CFG-WRITE"]),
         ('kind = "siren"\ndevice = "T-01"\npoint = "temperature.1"\n', ["E-CFG-WRITE"]),
         ('kind = "siren"\ndevice = "RELAY-01"\npoint = "relay.1"\non_time_s_max = 0\n', ["E-CFG-RANGE"]),
@@ -134,3 +134,10 @@ def test_files_are_looked_at(tmp_path: Path) -> None:
     word.chmod(0o600)
     assert [] == of_channel(rows, running=True)
     assert ["E-CFG-VALUE"] == of_channel(f'{MAIL}ca_file = "{tmp_path}"\n')
+
+
+def test_a_siren_is_not_blamed_for_a_device_with_a_mistake(tmp_path: Path) -> None:
+    """What is wrong stands in the device's table, and only that is told."""
+    path = tmp_path / "config.toml"
+    path.write_text(f'{BASE.replace("unit = 11", "unit = true")}[[channel]]\nname = "c"\n{SIREN}', encoding="utf-8")
+    assert ["E-CFG-TYPE"] == [finding.id for finding in read(path).findings if finding.id != "W-CFG-UNTOLD"]

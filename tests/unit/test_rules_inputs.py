@@ -7,7 +7,7 @@ from rules_rig import WALL_MS, device, keep, reading, rule, source
 
 from edgegw.config.model import Config, Contact, Gateway
 from edgegw.model import ClockTrust, Point, Quality
-from edgegw.rules.engine import Engine
+from edgegw.rules.engine import Engine, Moment
 from edgegw.rules.shipped import shipped_rules
 from edgegw.rules.told import Why
 from edgegw.truth.judge import Judge
@@ -194,3 +194,20 @@ def test_contacts_that_were_seen_active_are_never_hidden():
     judge = Engine([root, stop], [device("DI-01", input=contacts)], [DI], 1, {})
     told = judge.evaluate(reading(DI, 1, 1, 1)).told
     assert ["stop", "trip"] == sorted(one.episode.facts.rule for one in told)
+
+
+def test_a_trip_that_blinds_the_fire_watch_is_two_things_to_tell():
+    """The module is fed by the mains: everything else that falls silent is below their failure."""
+    root = rule(name="trip", limit=80.0, level="critical", explains=["input: *", "sensor: device offline", "bus: bus offline"], devices=["TH-9"])
+    sensors = [*SENSORS[:1], source(19, "TH-9", (Point("temperature", 1, "C", "measure"),), "climate")]
+    devices = [device("DI-01", "rs485d", input=CONTACTS), device("TH-0", "other"), device("TH-9", "third")]
+    judge = Engine([root], devices, [DI, *sensors], 1, {})
+    told = list(judge.evaluate(reading(sensors[1], 1, 850)).told)
+    for step in range(4, 60):
+        second = step / 2
+        told += judge.evaluate(reading(DI, second, OFFLINE, OFFLINE)).told
+        told += judge.evaluate(reading(sensors[0], second, OFFLINE)).told
+        if step == 10:
+            told += judge.inputs("DI-01", {"input.3": "raised", "input.4": "raised"}, Moment(5000, WALL_MS + 5000, ClockTrust.SYNCHRONISED)).told
+    assert ["trip", "device offline"] == [one.episode.facts.rule for one in told]
+    assert ("DI-01", True, 2) == (told[1].episode.facts.device, told[1].episode.facts.safety, told[1].children)
