@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
@@ -48,6 +48,40 @@ def test_events_that_nobody_heard_all_come_again(here):
     asyncio.run(running(sender, body))
     store.close()
     assert [(1,), (2,), (3,), (4,), (5,)] == here.rows("SELECT seq FROM events")
+
+
+@pytest.mark.broker
+def test_what_a_disk_did_not_take_is_marked_at_the_receiver(here):
+    """
+    Readings and alarms of a gateway whose file cannot be opened arrive from memory, marked; once it can, they are confirmed, and nothing is there twice.
+    """
+    clock = Clock()
+    wakers: list[Callable[[frozenset[int]], None]] = []
+    blocked = here.directory / "store" / "edgegw.db"
+    blocked.mkdir(parents=True)
+    store = Buffer.open(blocked.parent, clock, Store(window_idle_s=0.05), [SOURCE], ["cloud"], lambda told: [wake(told) for wake in wakers], may_wait=True)
+    uplink = here.uplink(receipt_timeout_s=2.0)
+    sender = Sender(uplink, GATEWAY, load_uplink_keys(uplink, str(here.directory / "state")), store, clock)
+    here.start_broker()
+    here.start_receiver()
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        wakers.append(lambda told: loop.call_soon_threadsafe(sender.wake, told))
+        store.accept(readings(5), [alarm(1)])
+        await until(lambda: here.rows("SELECT sum(volatile) FROM batches WHERE stream = 1") and len(here.rows("SELECT DISTINCT seq FROM readings")) == 5)
+        blocked.rmdir()
+        await until(lambda: store.status().writing, 60)
+        store.accept(readings(3, 5))
+        await until(lambda: not any((store.status().unsent["cloud"].values, store.status().unsent["cloud"].events)), 60)
+
+    try:
+        asyncio.run(running(sender, body))
+    finally:
+        store.close()
+    assert [(8, 1)] == here.rows("SELECT count(DISTINCT seq), (SELECT count(*) FROM events WHERE kind = 'alarm') FROM readings")
+    assert [(0,), (1,)] == here.rows("SELECT DISTINCT volatile FROM batches ORDER BY 1")
+    assert [] == here.rows("SELECT reason FROM refused")
 
 
 class SlowOutbox(MemoryOutbox):
