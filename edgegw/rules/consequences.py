@@ -95,15 +95,19 @@ class Consequences:
     def follow(self, events: Sequence[Event]) -> None:
         for event in events:
             if event.kind == "alarm":
-                alarm_id, at = str(event.body["id"]), Moment(event.mono_ms, event.at_ms, event.clock)
-                device = event.device or ""
-                if device:
-                    self._note_fault(alarm_id, device)
-                    self._settle(device, at)
-                if event.body["edge"] in OPENING:
-                    self._order(alarm_id, Edge(str(event.body["edge"])), at)
-                elif event.body.get("closed") and alarm_id in self._orders and self._orders[alarm_id].done:
-                    self._drop(alarm_id)
+                level, device = level_of(str(event.body["level"])), event.device or ""
+                if level.report or level.out_of_service or self._orders or device in self._faults or device in self.out:
+                    self._follow(event, device)
+
+    def _follow(self, event: Event, device: str) -> None:
+        alarm_id, at = str(event.body["id"]), Moment(event.mono_ms, event.at_ms, event.clock)
+        if device:
+            self._note_fault(alarm_id, device)
+            self._settle(device, at)
+        if event.body["edge"] in OPENING:
+            self._order(alarm_id, Edge(str(event.body["edge"])), at)
+        elif event.body.get("closed") and alarm_id in self._orders and self._orders[alarm_id].done:
+            self._drop(alarm_id)
 
     # -- out of service
 
@@ -130,7 +134,7 @@ class Consequences:
             del self.out[device]
             self._journal.keep_state(STATE_PREFIX + device, None)
         state = "out_of_service" if faults else "in_service"
-        _log.warning("%s: service_state = %s", device, state)
+        _log.info("%s: service_state = %s", device, state)
         self._journal.note(Event(SERVICE_STATE, at.wall_ms, at.mono_ms, at.clock, device, {SERVICE_STATE: state, "alarms": list(faults)}))
 
     def faulty(self) -> dict[str, tuple[int, list[int]]]:

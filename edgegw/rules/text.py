@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from edgegw import points
 from edgegw.config.model import Rule
@@ -23,6 +24,8 @@ _WORDS = {
     "above_others": ("{title} {value} is more than {limit} above the others", "{title} {value} 比同组高出 {limit} 以上"),
     "missing": ("{title}: no good value for {number} s", "{title}：已 {number} 秒无有效值"),
 }
+# These say value and limit alone.
+_LIMITED = frozenset({"high", "low", "equals", "not_equals"})
 # A module has eight inputs; of a bus with more of them the others are counted.
 NAMED_MAX = 8
 # The dictionary writes units in ASCII; people read the degree sign.
@@ -38,17 +41,32 @@ def rule_text(rule: Rule, point: Point, value: int | None) -> tuple[str, str]:
     """English and Chinese. A text of the administrator's own stands for both, unless there are two."""
     if rule.text:
         return rule.text, rule.text_zh
-    entry = points.lookup(point.name)
+    english, chinese = _templates(point.name, rule.condition)
     words = {
         "value": "-" if value is None else with_unit(f"{in_unit(value, point.decimals):.{point.decimals}f}", point.unit),
         "limit": with_unit(f"{rule.limit:.12g}", point.unit),
-        "number": f"{rule.limit:g}",
-        "window": f"{rule.window_s:g} s",
-        "reference": rule.reference,
-        "word": rule.word or ", ".join(rule.words),
     }
-    english, chinese = _WORDS[rule.condition]
-    return english.format(title=entry.en if entry else point.name, **words), chinese.format(title=entry.zh if entry else point.name, **words)
+    if rule.condition not in _LIMITED:
+        words |= {
+            "number": f"{rule.limit:g}",
+            "window": f"{rule.window_s:g} s",
+            "reference": rule.reference,
+            "word": rule.word or ", ".join(rule.words),
+        }
+    return english.format_map(words), chinese.format_map(words)
+
+
+@lru_cache(maxsize=1024)
+def _templates(point: str, condition: str) -> tuple[str, str]:
+    """With the point's title filled in. A storm asks for the same few again and again."""
+    entry = points.lookup(point)
+    english, chinese = _WORDS[condition]
+    titles = (entry.en, entry.zh) if entry else (point, point)
+    return english.replace("{title}", _literal(titles[0])), chinese.replace("{title}", _literal(titles[1]))
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def device_offline_text(silent_s: float) -> tuple[str, str]:
