@@ -35,15 +35,17 @@ class AlarmViews:
         self._accept = accept
         self._kept = kept
         self._places = {device.code: device.location or device.name for device in config.device}
+        self._contacts = {(device.code, f"input.{number}"): contact.name for device in config.device for number, contact in device.input.items()}
 
     def handlers(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[object]]]:
         return {"alarms": self.alarms, "alarm-do": self.act, "alarm-history": self.history}
 
     async def alarms(self, _arguments: dict[str, Any]) -> dict[str, Any]:
-        both = zip(self._engine.all_alarms("en"), self._engine.all_alarms("zh"), strict=True)
+        english = self._engine.all_alarms("en")
+        both, numbers = zip(english, self._engine.all_alarms("zh"), strict=True), {alarm.alarm_id: alarm.number for alarm in english}
         out = self._engine.desk.out_of_service()
         return {
-            "alarms": [self._plain(alarm, chinese.text) for alarm, chinese in both],
+            "alarms": [{**self._plain(alarm, chinese.text), "below": numbers.get(alarm.root or "")} for alarm, chinese in both],
             "service_state": service_states(self._engine),
             "levels": [{"name": level.name, "name_zh": level.name_zh} for level in in_use()],
             "out_of_service": [{"device": device, "until_ms": shelf.until_ms, "by": shelf.word.by, "note": shelf.word.note} for device, shelf in out.items()],
@@ -59,6 +61,7 @@ class AlarmViews:
             "level_zh": name_zh(alarm.level),
             "rank": rank(alarm.level),
             "place": self._places.get(alarm.device, ""),
+            "contact": self._contacts.get((alarm.device, alarm.point), ""),
             "for_s": round(max(0, end_ms - alarm.began_at_ms) / 1000, 1),
             "deadlines": [{"what": deadline.what, "at_ms": deadline.at_ms} for deadline in due],
             "overdue": overdue(due, now_ms, acknowledged=alarm.acknowledged, ended=alarm.cleared_at_ms is not None),

@@ -21,6 +21,8 @@ _INDENT = 4
 _LABEL = 9
 # Of one alarm on its screen; all are in `alarms notifications ID`.
 _SHOWN = 8
+# Of these people want to know the reason in full.
+_TROUBLE = frozenset({"waiting", "under_way", "given_up", "refused", "failed"})
 
 
 @click.command("test", help="Sends a test to everybody whom a channel reaches, now. Exit 1 where one fails, 10 where a channel reaches nobody.")
@@ -66,7 +68,7 @@ def told_of(settings: Settings, alarm: dict[str, Any]) -> dict[str, Any]:
 
 def told_lines(data: dict[str, Any], language: str) -> Iterator[str]:
     """The newest of it, line by line; nothing where there is no channel."""
-    texts = [f"{local(one['at_ms'])}  {one['channel']} {one['recipient']}: {_result(one, language)}" for one in _all(data)[-_SHOWN:]]
+    texts = [f"{local(one['at_ms'])}  {' '.join((one['channel'], one['recipient'])).rstrip()}: {_result(one, language)}" for one in _all(data)[-_SHOWN:]]
     for number, text in enumerate(texts or [say(language, "show.nobody")] if data["channels"] else []):
         yield from wrap(pad("" if number else say(language, "show.told"), _LABEL) + text, _LABEL, screen_width())
 
@@ -110,6 +112,8 @@ def _notifications_screen(data: dict[str, Any], language: str) -> Iterator[str]:
         for one in found
     ]
     yield from table(heads, rows, right=frozenset(), flexible=5, width=screen_width())
+    for text in dict.fromkeys(f"{one['channel']}: {one['detail']}" for one in found if _outcome(one) in _TROUBLE and one["detail"]):
+        yield from wrap(text, _INDENT, screen_width())
     if data["waiting_count"]:
         yield from wrap(say(language, "waiting", data["waiting_count"]), _INDENT, screen_width())
 

@@ -23,6 +23,8 @@ from edgegw.errors import EXIT_NO_DAEMON, EXIT_OK, EXIT_UNKNOWN, EXIT_WARNINGS, 
 
 _LABEL = 9
 _INDENT = 4
+# The one rule whose alarms are of a bus.
+_BUS_OFFLINE = "bus offline"
 
 
 @click.group("alarms", invoke_without_command=True, help="Alarms that are open, and what to do with them. Exit 10 while there is one.")
@@ -181,7 +183,9 @@ def _act(arguments: dict[str, Any], sentence: Any) -> None:
 
 
 def text_of(alarm: dict[str, Any], language: str) -> str:
-    return str((alarm.get("text_zh") if language == "zh" else "") or alarm["text"] or alarm["point"])
+    """With the name of the contact where it says more: a module has several of the same text."""
+    text, contact = str((alarm.get("text_zh") if language == "zh" else "") or alarm["text"] or alarm["point"]), alarm.get("contact") or ""
+    return text if contact in text else f"{text} ({contact})"
 
 
 def _list_screen(shown: list[dict[str, Any]], data: dict[str, Any], language: str, exit_code: int) -> Iterator[str]:
@@ -225,7 +229,9 @@ def _marks(alarm: dict[str, Any], language: str) -> Iterator[str]:
         yield say_word(language, "mark", mark)
     if alarm["acknowledged"]:
         yield say(language, "mark.acknowledged", alarm["acknowledged_by"])
-    if alarm["visibility"] != "shown":
+    if alarm["visibility"] == "suppressed" and alarm.get("below"):
+        yield say(language, "mark.below", alarm["below"])
+    elif alarm["visibility"] != "shown":
         yield say_word(language, "mark", alarm["visibility"])
 
 
@@ -250,4 +256,11 @@ def _show_screen(alarm: dict[str, Any], language: str) -> Iterator[str]:
     lines.append(("rule", alarm["rule"]))
     for name, text in lines:
         yield from wrap(pad(say(language, f"show.{name}"), _LABEL) + text, _LABEL, screen_width())
-    yield say(language, "next", f"edgegw read {alarm['device']} --fresh | edgegw alarms ack {alarm['number']} -m ...")
+    yield say(language, "next", _next_step(alarm))
+
+
+def _next_step(alarm: dict[str, Any]) -> str:
+    look = f"edgegw bus stats {alarm['device']}" if alarm["rule"] == _BUS_OFFLINE else f"edgegw read {alarm['device']} --fresh"
+    if alarm["state"] == "returned" and alarm["latched"]:
+        return f"{look} | edgegw alarms reset {alarm['number']}"
+    return look if alarm["acknowledged"] else f"{look} | edgegw alarms ack {alarm['number']} -m ..."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Final
 
 from edgegw.config.finding import ERROR, WARNING, did_you_mean
@@ -16,6 +17,9 @@ from edgegw.config.site import Doubt
 _NUMBER = re.compile(r"\+?[0-9]{3,15}")
 # What the address of a recipient looks like, by the kind of its channel.
 _FORMS: Final = {"mail": re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+"), "sms_modem": _NUMBER, "sms_http": _NUMBER}
+
+_DAY_MINUTES: Final = 1440
+_WEEK_MINUTES: Final = 7 * _DAY_MINUTES
 
 _Path = tuple[str, int]
 
@@ -31,10 +35,28 @@ def check_notify(config: Config) -> Iterator[Doubt]:
         text = "there are channels but no [[route]]: nobody is told of any alarm"
         yield Doubt(WARNING, "W-CFG-UNTOLD", ("channel", 0), text)
         return
+    yield from _channels(config)
     for level in config.level or SHIPPED_LEVELS:
-        if not any(_takes_all_of(route, {level.name, *level.formerly}) for route in config.route):
+        takers = [route for route in config.route if _takes_all_of(route, {level.name, *level.formerly})]
+        if not takers:
             text = f'alarms of level "{level.name}" may be told to nobody: no route takes all of them'
             yield Doubt(WARNING, "W-CFG-UNTOLD", ("route", 0), text)
+        people = [route for route in takers if route.recipients]
+        if level.acknowledge and people and (shut := _shut(people)):
+            text = f'alarms of level "{level.name}" wait while no route to people is open, from {shut} on; a route without hours tells them at once'
+            yield Doubt(WARNING, "W-CFG-UNTOLD", ("route", config.route.index(people[0])), text)
+
+
+def _channels(config: Config) -> Iterator[Doubt]:
+    """Channels that nothing leads to."""
+    for number, channel in enumerate(config.channel):
+        if channel.kind in WITHOUT_RECIPIENT:
+            if not any(channel.name in route.channels for route in config.route):
+                text = f'channel "{channel.name}": no route has it in its channels: it is told nothing'
+                yield Doubt(WARNING, "W-CFG-UNTOLD", ("channel", number, "name"), text)
+        elif config.recipient and not any(channel.name in recipient.address for recipient in config.recipient):
+            text = f'channel "{channel.name}": no recipient has an address for it: it reaches nobody'
+            yield Doubt(WARNING, "W-CFG-UNTOLD", ("channel", number, "name"), text)
 
 
 def _recipients(config: Config, kinds: Mapping[str, str]) -> Iterator[Doubt]:
@@ -75,8 +97,16 @@ def _route(config: Config, route: Route, path: _Path, kinds: Mapping[str, str]) 
         if channel not in kinds:
             yield Doubt(ERROR, "E-CFG-TOLD", (*path, "channels"), f'{title}no channel "{channel}"{did_you_mean(channel, kinds)}')
     yield from _people(config, route, path, kinds)
+    personal = [channel for channel in route.channels if kinds.get(channel, "siren") not in WITHOUT_RECIPIENT]
     if not route.recipients and not any(kinds.get(channel) in WITHOUT_RECIPIENT for channel in route.channels):
         yield Doubt(ERROR, "E-CFG-MISSING", path, f"{title}it leads to nobody; recipients is missing")
+    elif not route.recipients and personal:
+        yield Doubt(ERROR, "E-CFG-MISSING", (*path, "channels"), f"{title}{', '.join(personal)} cannot tell anybody without recipients")
+    subjects = [*(device.code for device in config.device), *(bus.name for bus in config.bus)]
+    for pattern in route.devices:
+        if not any(fnmatchcase(subject, pattern) for subject in subjects):
+            text = f'{title}no device or bus has the name "{pattern}"{did_you_mean(pattern, subjects)}'
+            yield Doubt(WARNING, "W-CFG-UNTOLD", (*path, "devices"), text)
     yield from _times(route, path, title)
 
 
@@ -97,6 +127,24 @@ def _times(route: Route, path: _Path, title: str) -> Iterator[Doubt]:
     if bool(route.escalate_after_min) != bool(route.escalate_to):
         missing = "escalate_to" if route.escalate_after_min else "escalate_after_min"
         yield Doubt(ERROR, "E-CFG-MISSING", path, f"{title}an escalation needs {missing} too")
+
+
+def _shut(routes: list[Route]) -> str:
+    """The first time of the week at which none of the routes is open, as `day 1 20:00`; empty: there is none."""
+    if any(not route.hours and not route.weekdays for route in routes):
+        return ""
+    for at in range(_WEEK_MINUTES):
+        if not any(_is_open(route, at) for route in routes):
+            return f"day {at // _DAY_MINUTES + 1} {at % _DAY_MINUTES // 60:02}:{at % 60:02}"
+    return ""
+
+
+def _is_open(route: Route, at: int) -> bool:
+    """`at` in minutes from Monday 00:00; hours over midnight belong to the day on which they begin."""
+    begin, end = (int(text[:2]) * 60 + int(text[3:]) for text in (route.hours or "00:00-00:00").split("-"))
+    since_begin = (at - begin) % _DAY_MINUTES
+    began_on = (at - since_begin) % _WEEK_MINUTES // _DAY_MINUTES + 1
+    return since_begin < ((end - begin) % _DAY_MINUTES or _DAY_MINUTES) and (not route.weekdays or began_on in route.weekdays)
 
 
 def _takes_all_of(route: Route, names: set[str]) -> bool:

@@ -49,7 +49,7 @@ class Rest(msgspec.Struct, frozen=True):
             return False
         if doubt_id in _NEEDS_ALL_LEVELS and any(table == "level" for table, *_ in self.touched):
             return False
-        if doubt_id in _NEEDS_ALL_TOLD and any(table in {"channel", "recipient", "route", "level"} for table, *_ in self.touched):
+        if doubt_id in _NEEDS_ALL_TOLD and any(table in {"channel", "recipient", "route", "level", "device", "bus"} for table, *_ in self.touched):
             return False
         return doubt_id in _CERTAIN or self._in_file(path)[:2] not in self.touched
 

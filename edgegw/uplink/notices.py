@@ -18,6 +18,9 @@ _LEVELS = {60: "notice", 30: "minor", 7: "major", EXPIRED: "major"}
 QUOTA_PERCENT_WARN = 80
 QUOTA_PERCENT_FULL = 100
 QUOTA_FULL_LEVEL = "major"
+# A mobile link that breaks at the beginning of the handshake looks like a port that does not speak TLS; it does not do so every time.
+_LIKE_A_BROKEN_LINK = frozenset({"E-TLS-NOT-TLS"})
+IN_ROW_MIN = 3
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -43,9 +46,12 @@ def of_expiry(uplink: str, expiry: Expiry) -> Notice | None:
     return Notice(f"certificate {expiry.which} {uplink} {expiry.step} d", _LEVELS[expiry.step], text, text_zh)
 
 
-def of_fault(uplink: str, fault: Fault | None) -> Notice | None:
-    """A fault that only a person can end: a certificate, a login, another client of our name. Links come and go, and are told by their age (`uplink.age`)."""
-    if fault is None or fault.pace == "network":
+def of_fault(uplink: str, fault: Fault | None, in_row: int) -> Notice | None:
+    """A fault that only a person can end: a certificate, a login, another client of our name. Links come and go, and are told by their age (`uplink.age`).
+
+    `in_row`: how often it came since the last connection.
+    """
+    if fault is None or fault.pace == "network" or (fault.message_id in _LIKE_A_BROKEN_LINK and in_row < IN_ROW_MIN):
         return None
     message = lookup(fault.message_id)
     text_zh = f"{fault.message_id}：上传平台 {uplink}：{message.zh if message else ''}（{fault.text}）"

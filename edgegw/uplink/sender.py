@@ -192,7 +192,12 @@ class Sender:
         """What is to be told before it becomes a fault, looked at anew. Call about once a minute."""
         self._measure()
         name = self._uplink.name
-        found = [*self._ending(), of_fault(name, self._condition.fault), self._quota(), of_parked(name, len(self._delivery.packets.parked))]
+        found = [
+            *self._ending(),
+            of_fault(name, self._condition.fault, self._condition.in_row),
+            self._quota(),
+            of_parked(name, len(self._delivery.packets.parked)),
+        ]
         return [notice for notice in found if notice is not None]
 
     def _ending(self) -> list[Notice | None]:

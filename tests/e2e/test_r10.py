@@ -1,4 +1,4 @@
-"""The reference station: 39 devices and 519 points on real ptys and sockets, and every value that is stored is the one that was sent."""
+"""The reference station: 39 devices and 521 points on real ptys and sockets, and every value that is stored is the one that was sent."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_the_example_is_the_reference_station():
     assert [("W-CFG-LINE", "warning")] == [(finding.id, finding.severity) for finding in loaded.findings]
     points = points_of(loaded.config)
     count = Counter(next((kind for kind in sorted(KINDS, key=len, reverse=True) if device.startswith(kind)), "gateway") for device, _ in points)
-    assert {**KINDS, "gateway": 18} == count
-    assert (39, 519) == (len({device for device, _ in points}), len(points))
+    assert {**KINDS, "gateway": 20} == count
+    assert (39, 521) == (len({device for device, _ in points}), len(points))
     assert max(line.busy_share for line in forecasts(loaded.config)) < BUSY_SHARE_MAX
 
 
@@ -39,6 +39,6 @@ def test_a_minute_of_the_reference_station(tmp_path: Path):
     verdict = poll(tmp_path, POLLED_S)
     assert ([], []) == (verdict.missing, verdict.doubtful)
     assert (0, 0, 0, []) == (verdict.different, verdict.exit_code, verdict.audit.excused, verdict.audit.examples)
-    assert (38, 519) == (verdict.audit.devices, len(verdict.good))
+    assert (38, 521) == (verdict.audit.devices, len(verdict.good))
     assert verdict.punctual, verdict.line()
     assert verdict.audit.matched > 1000

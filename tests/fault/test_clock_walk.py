@@ -14,6 +14,7 @@ import pytest
 from edgegw.block import decode_block, decode_schema
 from edgegw.cli.rig import Rig
 from edgegw.clock import _TIMESYNC_STAMP
+from edgegw.errors import EdgegwError
 from edgegw.model import ClockTrust, Stream
 from tests.unit.buffer_rig import METER, events_of, running, wait_for
 
@@ -60,6 +61,14 @@ def poll_for_a_leg(rig):
     wait_for("the end of the leg", lambda: time.monotonic() >= until_s and rig.ask_gateway("status"), LEG_S + 30)
 
 
+def devices_online(rig: Rig) -> int:
+    """0 while nobody listens: the socket of the last run may still lie there."""
+    try:
+        return sum(bus["online"] for bus in rig.ask_gateway("status")["buses"])
+    except EdgegwError:
+        return 0
+
+
 def test_a_clock_that_walks_while_the_bus_is_read_moves_no_reading(rig, tmp_path, monkeypatch):
     """
     Two runs that do not know the time, the second of which learns it, loses an hour and gains fifty years: no poll is lost or late by a period, no reading is
@@ -72,7 +81,7 @@ def test_a_clock_that_walks_while_the_bus_is_read_moves_no_reading(rig, tmp_path
     walk.set(since_1970, known=False)
     for run in ("that never knows the time", "that learns it"):
         rig.start_gateway()
-        wait_for("devices", lambda: (tmp_path / "control.sock").exists() and sum(bus["online"] for bus in rig.ask_gateway("status")["buses"]) > 5, 60)
+        wait_for("devices", lambda: devices_online(rig) > 5, 60)
         poll_for_a_leg(rig)
         if run == "that never knows the time":
             assert 0 == rig.stop("gateway")

@@ -70,7 +70,7 @@ class Writer:
             return self._summary(told, language)
         ended_at_ms = circumstances.ended_at_ms or (told.episode.cleared_at_ms or told.at_ms if told.why is Why.CLEARED else None)
         episode, what = told.episode, _what(told, language, circumstances)
-        subject = f"[{level_word(language, episode.facts.level)}] {self._head(episode)}: {text_of(episode, language)} - {what} #{episode.number}"
+        subject = f"[{level_word(language, episode.facts.level)}] {self._head(episode)}: {self._says(episode, language)} - {what} #{episode.number}"
         text = "\n".join(self._lines(told, language, circumstances, ended_at_ms))
         return Message(_cut(subject, SUBJECT_CHARACTERS_MAX), text, self._short(told, language, what, ended_at_ms))
 
@@ -104,8 +104,7 @@ class Writer:
         place = self._places.get(facts.device or "", _Place("", "", {}))
         entry = points.lookup(facts.point) if facts.point else None
         titles = (entry.zh if language == "zh" else entry.en) if entry else ""
-        named = place.inputs.get(facts.point.rpartition(".")[2], "") if facts.point.startswith("input.") else ""
-        said = joined(language, ",", (titles, named))
+        said = joined(language, ",", (titles, self._contact(episode)))
         device = joined(language, ",", (facts.subject, place.name))
         return [
             ("bus" if facts.bus and not facts.device else "device", device),
@@ -114,6 +113,17 @@ class Writer:
         ]
 
     # -- one line
+
+    def _contact(self, episode: Episode) -> str:
+        """What the configuration calls the input; empty for everything else."""
+        facts = episode.facts
+        inputs = self._places[facts.device].inputs if facts.device in self._places else {}
+        return inputs.get(facts.point.removeprefix("input."), "") if facts.point.startswith("input.") else ""
+
+    def _says(self, episode: Episode, language: str) -> str:
+        """The text, with the contact's name where it says more: its module may be at another place, and has others of the same text."""
+        text, contact = text_of(episode, language), self._contact(episode)
+        return text if not contact or contact in text else f"{text} ({contact})"
 
     def _head(self, episode: Episode) -> str:
         """Station, device and place: where somebody has to go."""
@@ -130,7 +140,8 @@ class Writer:
         place = self._places.get(facts.device or "", _Place("", "", {})).location
         step = self._advices.of(facts.rule).words(language)[1] if ended_at_ms is None else ""
         below = f"+{told.children}" if told.children else ""
-        return _fit([head, news, text_of(episode, language), value, local(at_ms)[11:16], place, below, step], facts.level)
+        chatter = say(language, "short.chattering") if told.chattering and ended_at_ms is None else ""
+        return _fit([head, news, self._says(episode, language), chatter, value, local(at_ms)[11:16], place, below, step], facts.level)
 
     # -- many at once
 
@@ -145,7 +156,11 @@ class Writer:
         lines += ["", f"{say(language, 'label.station')}: {self._station_line}", local(told.at_ms)]
         codes = " ".join(dict.fromkeys(episode.facts.subject for episode in episodes if episode.facts.subject != worst.facts.subject))
         short = _fit(
-            [f"[{level_word(language, worst.facts.level)}]{self._station} {what}", f"{worst.facts.subject} #{worst.number} {text_of(worst, language)}", codes],
+            [
+                f"[{level_word(language, worst.facts.level)}]{self._station} {what}",
+                f"{worst.facts.subject} #{worst.number} {self._says(worst, language)}",
+                codes,
+            ],
             worst.facts.level,
         )
         return Message(_cut(subject, SUBJECT_CHARACTERS_MAX), "\n".join(lines), short)
@@ -155,7 +170,7 @@ class Writer:
         ended = f"{say(language, 'also.ended')} {local(episode.cleared_at_ms)[11:19]}" if episode.cleared_at_ms is not None else ""
         level = level_word(language, episode.facts.level)
         head = f"#{episode.number} {level} {local(episode.raised_at_ms)[11:19]} {self._head_of_line(episode)}"
-        return f"{head}: {joined(language, ',', (text_of(episode, language), ended))}"
+        return f"{head}: {joined(language, ',', (self._says(episode, language), ended))}"
 
     def _head_of_line(self, episode: Episode) -> str:
         location = self._places.get(episode.facts.device or "", _Place("", "", {})).location

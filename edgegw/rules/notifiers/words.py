@@ -44,6 +44,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "below": ("{} alarms are explained by this one", "{} 条告警由此引起"),
     "mark.first_out": ("the first of those that came together", "同组首发"),
     "mark.chattering": ("comes and goes; told once until it is quiet", "反复抖动，平静前只通知一次"),
+    "short.chattering": ("comes and goes", "反复抖动"),
     "mark.latched": ("stays until it is reset", "需人工复位"),
     "mark.escalated": ("nobody has acknowledged it for {} min", "{} 分钟内无人确认"),
     "mark.safety": ("safety", "安全"),
@@ -56,8 +57,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "summary.text": ("{} alarms in a short time are told together:", "短时间内 {} 条告警合并通知："),
     "summary.more": ("... and {} more: edgegw alarms", "……另有 {} 条：edgegw alarms"),
     "summary.worst": ("worst", "最严重"),
-    "test.text": ("This is a test of the channel {}. There is nothing to do.", "这是通道 {} 的测试，无需处理。"),
-    "test.short": ("TEST {} channel {} {}: nothing to do", "测试 {} 通道 {} {}：无需处理"),
+    "test.text": ("This is a test of the channel {}. There is nothing to do.", "这是渠道 {} 的测试，无需处理。"),
+    "test.short": ("TEST {} channel {} {}: nothing to do", "测试 {} 渠道 {} {}：无需处理"),
 }
 
 
