@@ -15,6 +15,8 @@ _UNITS = {"unbalance": ("V", "V", "V"), "dew_point": ("C", "%RH"), "dew_margin":
 _NUMBER_WORDS = {2: "two", 3: "three"}
 # The ratio of two; a sum or difference of one is no sum.
 INPUTS_MIN = 2
+# One answer may get lost: after this an input that is fail-safe counts as lost (truth/contact.py, which knows no configuration).
+LOST_ALONE_MS = 4500
 _NUMBERS = frozenset({"measure", "counter", "state", "flag"})
 
 
@@ -23,6 +25,7 @@ def check_truth(site: Site) -> Iterator[Doubt]:
     for number, device in enumerate(site.config.device):
         if (device.input or device.sleep_states) and device.profile in site.profiles:
             yield from _inputs(device, site.profiles[device.profile], ("device", number))
+        yield from _guard(device, ("device", number), site)
     gateway = site.config.gateway
     if bool(gateway.latitude) != bool(gateway.longitude):
         given, missing = ("latitude", "longitude") if gateway.latitude else ("longitude", "latitude")
@@ -45,6 +48,17 @@ def _inputs(device: Device, profile: ProfileBase, path: tuple[str, int]) -> Iter
             yield Doubt(ERROR, "E-CFG-POINT", (*path, "input", key), f'device "{device.code}": {device.profile} has no input "{key}"{hint}')
     if device.sleep_states and profile.profile.device_class != "inverter":
         yield Doubt(WARNING, "W-CFG-UNUSED", (*path, "sleep_states"), f'device "{device.code}": sleep_states has a meaning for inverters only')
+
+
+def _guard(device: Device, path: tuple[str, int], site: Site) -> Iterator[Doubt]:
+    """One lost answer must not make a safety input blind: it must be asked again before it counts as lost. Modbus TCP needs no guard."""
+    bus = next((bus for bus in site.config.bus if bus.name == device.bus and bus.kind != "tcp"), None)
+    if bus is None or not any(contact.fail_safe for contact in device.input.values()):
+        return
+    again_ms = bus.answer_timeout_ms + bus.late_answer_guard_ms
+    if again_ms >= LOST_ALONE_MS:
+        what = f'device "{device.code}": bus {bus.name} asks again {again_ms} ms after a lost answer (answer_timeout_ms and late_answer_guard_ms)'
+        yield Doubt(WARNING, "W-CFG-GUARD", (*path, "input"), f"{what}; its fail-safe inputs count as lost after {LOST_ALONE_MS} ms")
 
 
 def _computed(site: Site) -> Iterator[Doubt]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edgegw.config.check import read
+from edgegw.config.truth_check import LOST_ALONE_MS
+from edgegw.truth import contact
 
 HEAD = """\
 [gateway]
@@ -101,6 +103,20 @@ def test_what_is_right_is_said_nothing_about(tmp_path):
     """
     text = 'input = { "4" = { contact = "nc", fail_safe = true, debounce_ms = 1000, name = "烟感" } }\n' + SUM + BALANCE + RULE
     assert [] == told(tmp_path, text)
+
+
+@pytest.mark.parametrize(("guard_ms", "kind", "warned"), [(3499, "rtu-over-tcp", False), (3500, "rtu-over-tcp", True), (9000, "tcp", False)])
+def test_a_guard_that_makes_safety_inputs_blind_is_told(tmp_path, guard_ms, kind, warned):
+    """
+    Where one lost answer is not asked again before its fail-safe inputs count as lost; over Modbus TCP nothing is held back.
+    """
+    bus = HEAD.replace('kind = "tcp"', f'kind = "{kind}"\nlate_answer_guard_ms = {guard_ms}')
+    path = tmp_path / "config.toml"
+    path.write_text(bus + 'input = { "4" = { fail_safe = true } }\n', encoding="utf-8")
+    found = [str(finding) for finding in read(path).findings if finding.id == "W-CFG-GUARD"]
+    assert warned == bool(found)
+    assert all(line.startswith('config.toml:20: warning W-CFG-GUARD: device "DI-01": bus lan asks again 4500 ms after a lost answer') for line in found)
+    assert contact.LOST_ALONE_MS == LOST_ALONE_MS
 
 
 def test_half_a_place_is_no_place(tmp_path):
