@@ -19,6 +19,8 @@ from edgegw.errors import EXIT_UNKNOWN, EXIT_USAGE, EdgegwError
 from edgegw.model import Alarm
 from edgegw.rules.engine import Changes, Engine, Moment, Word
 from edgegw.rules.levels import current_name, deadlines, in_use, name_zh, overdue, rank
+from edgegw.rules.notifiers.steps import Advices
+from edgegw.rules.shipped import with_shipped
 
 # Of a person's reason; it goes into an event.
 NOTE_MAX = 200
@@ -35,6 +37,7 @@ class AlarmViews:
         self._accept = accept
         self._kept = kept
         self._places = {device.code: device.location or device.name for device in config.device}
+        self._advices = Advices(with_shipped(config.rule, shipped=config.alarms.shipped_rules, supply=config.supply))
         self._contacts = {(device.code, f"input.{number}"): contact.name for device in config.device for number, contact in device.input.items()}
 
     def handlers(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[object]]]:
@@ -61,6 +64,7 @@ class AlarmViews:
             "level_zh": name_zh(alarm.level),
             "rank": rank(alarm.level),
             "place": self._places.get(alarm.device, ""),
+            **self._advices.of(alarm.rule)._asdict(),
             "contact": self._contacts.get((alarm.device, alarm.point), ""),
             "for_s": round(max(0, end_ms - alarm.began_at_ms) / 1000, 1),
             "deadlines": [{"what": deadline.what, "at_ms": deadline.at_ms} for deadline in due],
@@ -91,7 +95,9 @@ class AlarmViews:
                 result["until_ms"] = desk.shelve(number, for_ms, word, at).until_ms
             case "recheck":
                 self._accept(self._engine.recheck(number, at))
-                result["ended"] = number not in {alarm.number for alarm in self._engine.open_alarms(hidden=True) if alarm.cleared_at_ms is None}
+                found = [alarm for alarm in self._engine.all_alarms() if alarm.number == number]
+                result["ended"] = all(alarm.cleared_at_ms is not None for alarm in found)
+                result["waits_for_reset"] = result["ended"] and any(alarm.latched for alarm in found)
             case "out-of-service":
                 device = str(arguments.get("device", ""))
                 if device not in self._places:

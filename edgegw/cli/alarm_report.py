@@ -68,7 +68,10 @@ def _readings(one: dict[str, Any], language: str) -> Iterator[str]:
     samples = sorted(sorted(one["samples"], key=lambda sample: abs(sample[0]))[:_SHOWN], key=lambda sample: sample[0])
     yield say(language, "report.readings", one["point"], len(samples), one["of"])
     heads = [say(language, f"head.{name}") for name in ("from_raise", "value", "unit", "quality")]
-    rows = [[f"{sample[0] / 1000:+.2f} s", _value(sample[1]), one["unit"], say_quality(language, "quality", _quality(sample))] for sample in samples]
+    rows = [
+        [f"{sample[0] / 1000:+.2f} s", _value(sample[1]), "" if one["unit"] == "1" else one["unit"], say_quality(language, "quality", _quality(sample))]
+        for sample in samples
+    ]
     yield from table(heads, rows, right=frozenset({0, 1}), flexible=1, width=screen_width())
 
 

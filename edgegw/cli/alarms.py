@@ -130,7 +130,12 @@ def reset(number: int, note: str) -> None:
 @command.command("recheck", help="After a repair: decides at once, without the off-delay. Exit 10 while the condition still holds.")
 @click.argument("number", type=int, metavar="ID")
 def recheck(number: int) -> None:
-    _act({"deed": "recheck", "number": number}, lambda language, data: say(language, "done.recheck" if data["ended"] else "done.recheck_still", number))
+    def sentence(language: str, data: dict[str, Any]) -> str:
+        if data.get("waits_for_reset"):
+            return say(language, "done.recheck_latched", number)
+        return say(language, "done.recheck" if data["ended"] else "done.recheck_still", number)
+
+    _act({"deed": "recheck", "number": number}, sentence)
 
 
 @command.command("shelve", help="Not told for a time, with a reason: at most 24 h, 1 h for fire, smoke, water, intrusion. It is still written down.")
@@ -253,8 +258,9 @@ def _show_screen(alarm: dict[str, Any], language: str) -> Iterator[str]:
     due = "  ".join(f"{say_word(language, 'show.due', deadline['what'])} {local(deadline['at_ms'])[5:16]}" for deadline in alarm["deadlines"])
     if due:
         lines.append(("due", f"{due}  {say(language, 'show.overdue')}" if alarm["overdue"] else due))
+    lines += [(name, alarm.get(f"{name}_zh" if language == "zh" else name) or alarm.get(name, "")) for name in ("cause", "step")]
     lines.append(("rule", alarm["rule"]))
-    for name, text in lines:
+    for name, text in ((name, text) for name, text in lines if text):
         yield from wrap(pad(say(language, f"show.{name}"), _LABEL) + text, _LABEL, screen_width())
     yield say(language, "next", _next_step(alarm))
 

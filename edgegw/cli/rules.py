@@ -117,11 +117,13 @@ def _plain(rule: Rule, config: Config) -> dict[str, Any]:
 
     from edgegw.rules.figures import condition_text, short_text
     from edgegw.rules.levels import current_name, name_zh, use
+    from edgegw.rules.notifiers.steps import Advices
 
     own = rule in config.rule
     use(config.level)
     return {
         **msgspec.to_builtins(rule),
+        **Advices([rule]).of(rule.name)._asdict(),
         "level": current_name(rule.level),
         "level_zh": name_zh(rule.level),
         "origin": "configuration" if own else "shipped",
@@ -155,6 +157,8 @@ def _show_screen(rule: dict[str, Any], language: str) -> Iterator[str]:
         ("whom", ", ".join(rule["devices"]) or rule["device_class"] or "-"),
         ("episode", rule["episode"]),
         ("what", text),
+        *((name, rule[f"{name}_zh" if language == "zh" else name] or rule[name]) for name in ("cause", "step")),
+        ("explains", ", ".join(rule["explains"])),
         ("basis", rule.get("basis", "")),
     ]
     for name, value in lines:

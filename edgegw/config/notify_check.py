@@ -43,15 +43,20 @@ def check_notify(config: Config) -> Iterator[Doubt]:
             yield Doubt(WARNING, "W-CFG-UNTOLD", ("route", 0), text)
         people = [route for route in takers if route.recipients]
         if level.acknowledge and people and (shut := _shut(people)):
-            text = f'alarms of level "{level.name}" wait while no route to people is open, from {shut} on; a route without hours tells them at once'
+            text = f'alarms of level "{level.name}" wait where no route to people is open, as at {shut}'
             yield Doubt(WARNING, "W-CFG-UNTOLD", ("route", config.route.index(people[0])), text)
 
 
 def _channels(config: Config) -> Iterator[Doubt]:
-    """Channels that nothing leads to."""
+    """Channels that nothing leads to. A name that is wrong in a route or an address is one mistake, told there."""
+    named = [*(route.channels for route in config.route), *(recipient.address for recipient in config.recipient)]
+    if not all(recipient.address for recipient in config.recipient) or {name for names in named for name in names} - {
+        channel.name for channel in config.channel
+    }:
+        return
     for number, channel in enumerate(config.channel):
         if channel.kind in WITHOUT_RECIPIENT:
-            if not any(channel.name in route.channels for route in config.route):
+            if not any(channel.name in names for names in named):
                 text = f'channel "{channel.name}": no route has it in its channels: it is told nothing'
                 yield Doubt(WARNING, "W-CFG-UNTOLD", ("channel", number, "name"), text)
         elif config.recipient and not any(channel.name in recipient.address for recipient in config.recipient):
@@ -101,8 +106,9 @@ def _route(config: Config, route: Route, path: _Path, kinds: Mapping[str, str]) 
     if not route.recipients and not any(kinds.get(channel) in WITHOUT_RECIPIENT for channel in route.channels):
         yield Doubt(ERROR, "E-CFG-MISSING", path, f"{title}it leads to nobody; recipients is missing")
     elif not route.recipients and personal:
-        yield Doubt(ERROR, "E-CFG-MISSING", (*path, "channels"), f"{title}{', '.join(personal)} cannot tell anybody without recipients")
-    subjects = [*(device.code for device in config.device), *(bus.name for bus in config.bus)]
+        yield Doubt(WARNING, "W-CFG-UNTOLD", (*path, "channels"), f"{title}{', '.join(personal)} cannot tell anybody without recipients")
+    subjects = [config.gateway.gateway, *(device.code for device in config.device), *(computed.code for computed in config.computed)]
+    subjects += [*(bus.name for bus in config.bus), *(uplink.name for uplink in config.uplink)]
     for pattern in route.devices:
         if not any(fnmatchcase(subject, pattern) for subject in subjects):
             text = f'{title}no device or bus has the name "{pattern}"{did_you_mean(pattern, subjects)}'
@@ -130,12 +136,12 @@ def _times(route: Route, path: _Path, title: str) -> Iterator[Doubt]:
 
 
 def _shut(routes: list[Route]) -> str:
-    """The first time of the week at which none of the routes is open, as `day 1 20:00`; empty: there is none."""
+    """The first time of the week at which none of the routes is open, as `20:00 of weekday 1`; empty: there is none."""
     if any(not route.hours and not route.weekdays for route in routes):
         return ""
     for at in range(_WEEK_MINUTES):
         if not any(_is_open(route, at) for route in routes):
-            return f"day {at // _DAY_MINUTES + 1} {at % _DAY_MINUTES // 60:02}:{at % 60:02}"
+            return f"{at % _DAY_MINUTES // 60:02}:{at % 60:02} of weekday {at // _DAY_MINUTES + 1}"
     return ""
 
 

@@ -176,7 +176,7 @@ class Binder:
         place = self._places.get((watch.device, rule.reference)) or self._places.get(self._named(rule.reference))
         if place is None or place.point.kind == "text" or place.point.decimals != watch.point.decimals:
             level = logging.WARNING if rule.condition == "deviation" else logging.INFO
-            _log.log(level, "rule %s: %s has no point %s of the same decimals to compare with", rule.name, watch.device, rule.reference)
+            _log.log(level, "rule %s: %s %s has no %s of the same decimals to compare with", rule.name, watch.device, watch.point.name, rule.reference)
             return None
         return self._operand(place)
 

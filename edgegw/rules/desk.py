@@ -18,6 +18,7 @@ from edgegw.model import ClockTrust, Event
 from edgegw.rules.conditions import FAR, Edge
 from edgegw.rules.episode import Episode, Moment, Visibility
 from edgegw.rules.journal import Journal
+from edgegw.rules.told import Why
 
 SHELF_PREFIX = "rules/shelf/"
 SERVICE_PREFIX = "rules/service/"
@@ -67,8 +68,9 @@ class Desk:
     # -- what is hidden
 
     def visibility(self, episode: Episode) -> Visibility:
+        """Fire, smoke and water that a module under repair still sees are told all the same: only a shelf hides them, for an hour at most."""
         facts = episode.facts
-        if facts.device in self._services:
+        if facts.device in self._services and not facts.is_danger:
             return Visibility.OUT_OF_SERVICE
         if facts.key in self._shelves:
             return Visibility.SHELVED
@@ -207,6 +209,10 @@ class Desk:
                 self._reveal(episode, at)
 
     def _reveal(self, episode: Episode, at: Moment) -> None:
+        """One that was told and still waits for somebody is told anew: hiding it ended its escalation and its siren."""
+        is_waited_for = episode.told_at_ms is not None and not episode.acknowledged and episode.cleared_at_ms is None
+        if is_waited_for and not episode.owed and self.visibility(episode) is Visibility.SHOWN:
+            self._journal.replace(msgspec.structs.replace(episode, owed=Why.SHOWN.value))
         if self._journal.annunciation is not None:
             self._journal.annunciation.reveal(episode.facts.key, at)
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from edgegw.model import Alarm, ClockTrust
 
 EPISODE_PREFIX = "rules/alarm/"
+# A rule that is always there (inputs.py); with a space: no configured rule can have its name.
+INPUT_LOST: Final = "input lost"
 
 
 class Visibility(StrEnum):
@@ -69,6 +71,11 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def subject(self) -> str:
         """What people call the thing that has the alarm."""
         return self.device or self.bus or "gateway"
+
+    @property
+    def is_danger(self) -> bool:
+        """Smoke that is seen, and not that nobody can see it: a module under repair is blind, and who repairs it knows."""
+        return self.safety and bool(self.point) and self.rule != INPUT_LOST
 
     @property
     def key(self) -> str:

@@ -14,14 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from edgegw.config.model import Contact, Device, Rule
-from edgegw.rules.episode import Facts, Moment, episode_key
+from edgegw.rules.episode import INPUT_LOST, Facts, Moment, episode_key
 from edgegw.rules.journal import Journal
 from edgegw.rules.levels import current_name, rank
 from edgegw.rules.links import SEEING, Blind
 from edgegw.rules.silence import Silence
 from edgegw.rules.text import input_lost_text
 
-INPUT_LOST: Final = "input lost"
 # Of an input that no rule judges.
 LEVEL: Final = "major"
 

@@ -136,6 +136,22 @@ def test_the_longest_id_and_subject_stay_whole() -> None:
 
 
 @pytest.mark.parametrize(
+    "subject",
+    [
+        "[重大] R10 DI-01 控制柜: 市电中断 (市电失电) - 新告警 #64",
+        "[critical] R10 DI-01 控制柜: smoke (烟感 2) - nobody has acknowledged it #1",
+        "[TEST] R10: This is a test of the channel mail. There is nothing to do.",
+        " ".join(["告警 new"] * 22),
+    ],
+)
+def test_a_subject_keeps_its_spaces(subject: str) -> None:
+    """Wherever its lines are folded, as a mail program reads it; none of them is longer than 78 signs."""
+    raw = compose(NOTICE.__class__("n-1", "major", subject, TEXT, ""), USER, DUTY).as_bytes()
+    assert subject == email.message_from_bytes(raw, policy=email.policy.default)["Subject"]
+    assert 78 >= max(map(len, raw.partition(b"Date:")[0].splitlines()))
+
+
+@pytest.mark.parametrize(
     ("answers", "expected"),
     [
         ({"RCPT": "550 5.1.1 no such user"}, ("E-TELL-RECIPIENT", False)),

@@ -45,6 +45,14 @@ def test_every_rule_fits_80_columns_and_says_everything(shown, language):
         assert all(word in " ".join(lines) for word in rule["words"])
 
 
+def test_a_rule_says_what_to_do_first_and_what_it_explains(shown):
+    """In both languages: the first step of a notice, and the alarms that stay below it."""
+    mains = next(rule for rule in shown if rule["name"] == "mains-lost")
+    english, chinese = (" ".join("\n".join(screens._show_screen(mains, language)).split()) for language in ("en", "zh"))
+    assert ("look at main breaker and transformer" in english, "pile: *, meter: *" in english) == (True, True)
+    assert "检查总开关和变压器" in chinese
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [

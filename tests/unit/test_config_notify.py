@@ -65,6 +65,29 @@ FOUND = [
         _recipient() + _route(levels='["critical", "major", "minor"]'),
         'config.toml:21: warning W-CFG-UNTOLD: alarms of level "notice" may be told to nobody: no route takes all of them',
     ),
+    (WHOLE + JOURNAL, 'config.toml:25: warning W-CFG-UNTOLD: channel "log": no route has it in its channels: it is told nothing'),
+    (
+        WHOLE + '[[channel]]\nname = "post"\nkind = "mail"\nhost = "mx.example.cn"\nsender = "g@example.cn"\n',
+        'config.toml:25: warning W-CFG-UNTOLD: channel "post": no recipient has an address for it: it reaches nobody',
+    ),
+    (
+        JOURNAL + WHOLE + _route("b", recipients="[]", channels='["log", "sms"]'),
+        'config.toml:30: warning W-CFG-UNTOLD: route "b": sms cannot tell anybody without recipients',
+    ),
+    (WHOLE + _route("b", devices='["M-*", "lan", "GW"]') + JOURNAL + _route("c", recipients="[]", channels='["log"]'), None),
+    (WHOLE + _route("b", devices='["M-1*"]'), 'config.toml:27: warning W-CFG-UNTOLD: route "b": no device or bus has the name "M-1*"; did you mean "M-01"?'),
+    (
+        _recipient() + _route(levels='["critical", "minor"]', hours='"08:00-20:00"') + _route("rest", levels='["major", "notice"]'),
+        'config.toml:21: warning W-CFG-UNTOLD: alarms of level "critical" wait where no route to people is open, as at 00:00 of weekday 1',
+    ),
+    (_recipient() + _route(hours='"08:00-20:00"') + _route("night", hours='"20:00-08:00"'), None),
+    (
+        _recipient()
+        + _route(weekdays="[1, 2, 3, 4, 5]")
+        + _route("end", weekdays="[6, 7]", hours='"00:00-12:00"')
+        + _route("late", weekdays="[6, 7]", hours='"12:00-00:00"'),
+        None,
+    ),
     (
         _recipient('"+86138"') + _route(),
         'config.toml:20: error E-CFG-TYPE: recipient "duty": address must be a table of texts, as in { mail = "duty@example.cn" }, found "+86138"',

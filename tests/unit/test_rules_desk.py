@@ -102,8 +102,8 @@ def test_a_shelved_alarm_is_hidden_and_comes_back_by_itself():
     assert ([], ["shelved"]) == (judge.open_alarms(), [alarm.visibility for alarm in judge.open_alarms(hidden=True)])
     judge.changed()
     assert 3_605_000 == judge.next_due_ms()
-    (event,) = tick(judge, 3605).events
-    assert ("unshelved", "its time is over") == (event.body["edge"], event.body["reason"])
+    event, told = tick(judge, 3605).events
+    assert ("unshelved", "its time is over", "told") == (event.body["edge"], event.body["reason"], told.kind)
     assert ["shown"] == [alarm.visibility for alarm in judge.open_alarms()]
 
 
@@ -133,6 +133,15 @@ def test_a_device_out_of_service_hides_all_its_alarms():
     assert 1 == len(judge.open_alarms())
 
 
+def test_smoke_is_told_also_of_a_module_under_repair():
+    """Out of service hides what a repair brings with it, not a danger that is seen."""
+    judge = engine([rule(level="critical", safety=True)])
+    judge.desk.service("th-01", 60_000, WORD, at(0))
+    judge.changed()
+    run(judge, source(), [(1, 462)])
+    assert ["shown"] == [alarm.visibility for alarm in judge.open_alarms()]
+
+
 def stored(*deeds) -> dict[str, bytes]:
     """Alarm #1 and these deeds."""
     store: dict[str, bytes] = {}
@@ -158,7 +167,7 @@ def test_a_shelf_of_before_ends_where_no_clock_can_tell_its_time():
     """After a restart without a trusted clock the alarm is shown: too much is the safe side."""
     store = stored(lambda judge: judge.desk.shelve(1, 100_000, WORD, at(3)))
     judge = engine([MAJOR], store, epoch=EPOCH + 1)
-    (event,) = judge.tick(10_000, WALL_MS, ClockTrust.UNSET).events
+    event = judge.tick(10_000, WALL_MS, ClockTrust.UNSET).events[0]
     assert "unshelved" == event.body["edge"]
     assert ["shown"] == [alarm.visibility for alarm in judge.all_alarms()]
 

@@ -251,6 +251,22 @@ def test_what_is_shelved_is_told_when_its_shelf_ends():
     assert ["4 raised warm th-01", "66 level hot th-01"] == station.told
 
 
+def test_an_alarm_that_outlasts_its_shelf_is_told_anew():
+    """Nobody would be called any more: hiding it has ended its escalation; who has acknowledged it knows."""
+    station = one(rule())
+    station.poll(1, source(), 462)
+    station.judge.desk.shelve(1, 60_000, WORD, at(6))
+    station.tick(70)
+    assert ["1 raised hot th-01", "66 shown hot th-01"] == station.told
+    station.judge.desk.service("th-01", 60_000, WORD, at(80))
+    station.tick(150)
+    assert ["1 raised hot th-01", "66 shown hot th-01", "140 shown hot th-01"] == station.told
+    station.judge.desk.acknowledge(1, WORD, at(151))
+    station.judge.desk.shelve(1, 60_000, WORD, at(152))
+    station.tick(300)
+    assert 3 == len(station.told)
+
+
 def test_a_device_out_of_service_tells_nobody():
     """Neither its raise nor its end, when that comes before it is back in service."""
     station = one(rule())

@@ -120,13 +120,20 @@ class Station:
         out = self.judge.desk.out_of_service()
         for event in (event for event in changes.events if event.kind == "alarm"):
             alarm_id = event.body["id"]
-            self.lives[alarm_id] += event.body["edge"] in ("raised", "again")
+            self.lives[alarm_id] += event.body["edge"] in ("raised", "again", "unshelved")
             if event.body["edge"] in ("cleared", "reset"):
                 self.over.add(alarm_id)
             if event.body["edge"] == "raised" and event.body["rule"] == "smoke":
-                assert event.device in out or alarm_id in {told.episode.alarm_id for told in changes.told}
+                assert alarm_id in {told.episode.alarm_id for told in changes.told}
+        self.reveal(changes.events)
         for told in changes.told:
             self.check(told, out)
+
+    def reveal(self, events) -> None:
+        """What a shelf or a repair had hidden may be told once more when that ends."""
+        back = {event.device for event in events if event.kind == "service" and event.body["state"] == "in_service"}
+        for alarm in self.judge.open_alarms(hidden=True):
+            self.lives[alarm.alarm_id] += alarm.device in back
 
     def check(self, told, out) -> None:
         alarm_id = told.episode.alarm_id
@@ -135,7 +142,7 @@ class Station:
         else:
             for episode in (told.episode, *told.others):
                 assert episode.suppressed_by is None
-                assert episode.facts.device not in out
+                assert episode.facts.device not in out or episode.facts.is_danger
         if told.why in (Why.RAISED, Why.SHOWN, Why.AGAIN):
             self.singly[alarm_id] += 1
             assert self.singly[alarm_id] <= self.lives[alarm_id]
@@ -147,7 +154,7 @@ class Station:
 @given(STEPS)
 def test_nothing_is_told_twice_hidden_or_forgotten(steps):
     """
-    At most once for each raise, over restarts and clock steps; the end of each that was told singly and of no other; at last all that is shown.
+    At most once for each raise and each end of a shelf or a repair, over restarts and clock steps; the end of each that was told singly and of no other; at last all that is shown.
     """
     station = Station()
     for step in steps:

@@ -14,8 +14,9 @@ import re
 import smtplib
 import socket
 from contextlib import suppress
-from email.message import EmailMessage
-from email.policy import SMTP
+from email.header import Header
+from email.mime.text import MIMEText
+from email.policy import compat32
 from email.utils import formatdate
 
 from edgegw.config.channel_model import ChannelTable
@@ -26,6 +27,8 @@ from edgegw.rules.notifiers.worker import Worker, clean
 
 _PORTS = {"tls": 465, "starttls": 587, "none": 25}
 _ADDRESS = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")
+# A line that is folded already stays so, and a Message-ID is never folded (RFC 5322, 2.1.1).
+_POLICY = compat32.clone(max_line_length=998, linesep="\r\n")
 # RFC 5321, 4.5.3.1.3.
 _ADDRESS_CHARACTERS_MAX = 254
 
@@ -63,16 +66,15 @@ def port_of(table: ChannelTable) -> int:
     return table.port or _PORTS[table.security]
 
 
-def compose(notice: Notice, sender: str, recipient: str) -> EmailMessage:
-    """The mail. Text in base64: every server takes it, whatever the language."""
-    message = EmailMessage(SMTP)
+def compose(notice: Notice, sender: str, recipient: str) -> MIMEText:
+    """The mail. Text in base64: every server takes it, whatever the language. A subject that EmailMessage folds loses and gains spaces; Header's does not."""
+    message = MIMEText(notice.text, "plain", "utf-8", policy=_POLICY)
     message["From"] = sender
     message["To"] = recipient
-    message["Subject"] = " ".join(notice.subject.split())
+    message["Subject"] = Header(" ".join(notice.subject.split()), "utf-8", header_name="Subject").encode()
     message["Date"] = formatdate()
     message["Message-ID"] = f"<{notice.notice_id}@{sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(notice.text, charset="utf-8", cte="base64")
     return message
 
 
@@ -86,7 +88,7 @@ class _Attempt:
         self._is_delivering = False
         """What is refused before has nothing to do with the notice."""
 
-    def run(self, message: EmailMessage, recipient: str) -> str:
+    def run(self, message: MIMEText, recipient: str) -> str:
         """Raises TellingError."""
         with self._connection as connection:
             try:
@@ -141,7 +143,7 @@ class _Attempt:
         except UnicodeEncodeError:
             raise self._connection.failed("E-TELL-LOGIN", "the name or password has signs that SMTP cannot carry", next_step) from None
 
-    def _deliver(self, smtp: smtplib.SMTP, message: EmailMessage, recipient: str) -> str:
+    def _deliver(self, smtp: smtplib.SMTP, message: MIMEText, recipient: str) -> str:
         _expect(250, *smtp.mail(self._table.sender))
         code, said = smtp.rcpt(recipient)
         if code not in (250, 251):

@@ -106,7 +106,8 @@ class Teller:
             if event.kind == "alarm":
                 self._follow(event.body, event.at_ms, at)
             elif event.kind == "service" and event.body.get("state") == "out_of_service":
-                self._stop_escalation(alarm_id for alarm_id, case in self._cases.items() if case.told.episode.facts.device == event.device)
+                facts = {alarm_id: case.told.episode.facts for alarm_id, case in self._cases.items()}
+                self._stop_escalation(alarm_id for alarm_id, of in facts.items() if of.device == event.device and not of.is_danger)
 
     def take(self) -> tuple[list[Event], dict[str, bytes | None]]:
         """Everything since the last call."""

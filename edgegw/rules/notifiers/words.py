@@ -9,7 +9,7 @@ from edgegw.rules.levels import current_name, name_zh
 WORDS: dict[str, tuple[str, str]] = {
     "why.raised": ("new", "新告警"),
     "why.level": ("now more severe", "告警升级"),
-    "why.shown": ("goes on after its cause has ended", "上级恢复后告警仍在"),
+    "why.shown": ("shown again, still active", "恢复显示，告警仍在"),
     "why.again": ("back before its reset", "复位前再次告警"),
     "why.cleared": ("ended", "已恢复"),
     "why.summary": ("{} alarms", "{} 条告警"),
