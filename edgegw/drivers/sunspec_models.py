@@ -111,10 +111,6 @@ class Model(NamedTuple):
     module_at: int
     module_size: int
 
-    def module_count(self, length: int) -> int:
-        """Modules that a model of this length has room for."""
-        return max(0, length + HEADER - self.module_at) // self.module_size if self.module_size else 0
-
     def find(self, name: str, module: int = 0) -> Field | None:
         """The field of this name; with `module` from 1 on, that module's, at its place in the model."""
         if not module:

@@ -38,7 +38,7 @@ LEVEL_AGAIN_MS: Final = 300_000
 
 
 class Windows(msgspec.Struct, frozen=True, kw_only=True):
-    """Times by which telling goes, in ms. A day that runs faster divides all of them."""
+    """Times by which telling goes, in ms."""
 
     settle_ms: int = 3_000
     """Polls go round: so long after a child its root may be found."""
@@ -54,10 +54,6 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True):
     """More than ten annunciations within it are a flood."""
     summary_ms: int = 60_000
     """What a flood gathers is told for the first time after this."""
-
-    def divided(self, speed: int) -> Windows:
-        """For a day that runs so many times faster."""
-        return Windows(**{name: value // speed for name, value in msgspec.structs.asdict(self).items()})
 
 
 WINDOWS: Final = Windows()

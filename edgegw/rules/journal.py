@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgegw.config.level_model import SHIPPED_LEVELS
 from edgegw.model import Event
 from edgegw.rules.annunciation import owed_at_level
 from edgegw.rules.conditions import Edge
@@ -36,8 +35,6 @@ NUMBER_KEY = "rules/number"
 RETURNED_PREFIX = "rules/returned/"
 # A station that nobody looks after must not collect them for ever: the oldest is closed by itself, with its reason.
 RETURNED_MAX = 500
-# An alarm of these shipped levels that ended before anybody had seen it is kept until somebody has.
-ACKNOWLEDGED_LEVELS = frozenset(level.name for level in SHIPPED_LEVELS if level.acknowledge)
 
 
 class Changes(msgspec.Struct, frozen=True):

@@ -33,7 +33,6 @@ JOINT_LAG_S = 1500.0
 # Behind the UPS, or with a supply of their own.
 _FED_BY_UPS = frozenset({"ups", "cabinet", "outdoor", "inputs", "joints"})
 _AC_PILE_ROLES = frozenset({"ac_pile", "ac_control"})
-_DC_PILE_ROLES = frozenset({"dc_pile", "dc_gun", "dc_input", "dc_control"})
 _GUNS_OF_CONTROL = 2
 
 

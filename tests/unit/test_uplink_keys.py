@@ -130,7 +130,7 @@ def test_a_public_half_that_others_may_change_is_refused(tmp_path):
     """
     new_cloud_keys(tmp_path / "cloud")
     (tmp_path / "cloud/cloud.pub").chmod(0o666)
-    refused("E-KEY-MODE", load_cloud_public, tmp_path / "cloud/cloud.pub")
+    assert "E-KEY-MODE" == refused("E-KEY-MODE", load_cloud_public, tmp_path / "cloud/cloud.pub").message_id
 
 
 @pytest.mark.parametrize("content", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", bytes(100_000)])
@@ -142,8 +142,8 @@ def test_damaged_keys_are_refused(tmp_path, content):
     new_cloud_keys(tmp_path / "cloud")
     (tmp_path / "gw/gateway-sign.pem").write_bytes(content)
     (tmp_path / "cloud/cloud.pub").write_bytes(content)
-    refused("E-KEY-BAD", load_gateway_keys, tmp_path / "gw")
-    refused("E-KEY-BAD", load_cloud_public, tmp_path / "cloud/cloud.pub")
+    assert "E-KEY-BAD" == refused("E-KEY-BAD", load_gateway_keys, tmp_path / "gw").message_id
+    assert "E-KEY-BAD" == refused("E-KEY-BAD", load_cloud_public, tmp_path / "cloud/cloud.pub").message_id
 
 
 def test_keys_in_each_others_place_are_refused(tmp_path):
@@ -152,11 +152,11 @@ def test_keys_in_each_others_place_are_refused(tmp_path):
     """
     new_gateway_keys(tmp_path / "gw")
     new_cloud_keys(tmp_path / "cloud")
-    refused("E-KEY-BAD", load_cloud_public, tmp_path / "gw/gateway.pub")
+    assert "E-KEY-BAD" == refused("E-KEY-BAD", load_cloud_public, tmp_path / "gw/gateway.pub").message_id
     (tmp_path / "cloud/cloud-open.pem").replace(tmp_path / "cloud/cloud-sign.pem")
     (tmp_path / "cloud/cloud-open.pem").write_bytes((tmp_path / "cloud/cloud-sign.pem").read_bytes())
     (tmp_path / "cloud/cloud-open.pem").chmod(0o600)
-    refused("E-KEY-BAD", load_cloud_keys, tmp_path / "cloud")
+    assert "E-KEY-BAD" == refused("E-KEY-BAD", load_cloud_keys, tmp_path / "cloud").message_id
 
 
 def test_a_gateway_key_speaks_for_one_gateway(tmp_path):
