@@ -26,8 +26,19 @@ from tests.bench.subscriber import Subscriber
 WARM_S, MEASURED_S = 8.0, 20.0
 # The median of so many counts.
 STARTS = 5
-BEST = {20: (0.034, 66.0), 200: (0.0088, 83.0)}
-THINGSBOARD_FIRST_S = 1.8
+
+
+class Beside(NamedTuple):
+    """What the rivals need for the same work."""
+
+    best_cpu_s: float
+    """Per 1,000 values, the least of them."""
+    thingsboard_mb: float
+    thingsboard_first_s: float
+    """From exec to the first value."""
+
+
+BESIDE = {20: Beside(0.034, 66.0, 1.8), 200: Beside(0.0088, 83.0, 1.8)}
 PROFILE = """\
 [profile]
 name = "bench"
@@ -38,7 +49,7 @@ class = "meter"
 protocol = "modbus"
 source = "tests/bench/modbus_server.py"
 [group.electrical]
-period_s = 1
+period_s = {period_s}
 """
 RULE = """
 [[rule]]
@@ -49,19 +60,21 @@ limit = 500
 """
 
 
-def write_profile(path: Path) -> None:
+def write_profile(path: Path, period_s: float = 1.0) -> None:
     points = (
         f'[[point]]\npoint = "string.{i + 1}.current"\ngroup = "electrical"\naddress = {i}\ntype = "u16"\nscale = "0.01"\ndecimals = 2\n'
         for i in range(REGISTERS)
     )
-    path.write_text(PROFILE + "\n".join(points))
+    path.write_text(PROFILE.format(period_s=period_s) + "\n".join(points))
 
 
-def tables(ports: list[int], profile: Path, period_s: float) -> str:
+def tables(ports: list[int], profile: Path, period_s: float | None) -> str:
+    """Without `period_s` that of the profile holds."""
     rows = [RULE]
+    period = "" if period_s is None else f"period_s = {{ electrical = {period_s} }}\n"
     for number, port in enumerate(ports, 1):
         rows.append(f'[[bus]]\nname = "lan{number}"\nkind = "tcp"\nhost = "127.0.0.1"\nport = {port}\n')
-        rows.append(f'[[device]]\ncode = "D-{number}"\nbus = "lan{number}"\nunit = 1\nprofile = "{profile}"\nperiod_s = {{ electrical = {period_s} }}\n')
+        rows.append(f'[[device]]\ncode = "D-{number}"\nbus = "lan{number}"\nunit = 1\nprofile = "{profile}"\n{period}')
     return "\n".join(rows)
 
 
@@ -110,7 +123,9 @@ def sent_bytes(rig: Rig) -> int:
     return int(rig.ask_gateway("status")["uplinks"][0]["bytes_sent"])
 
 
-def run(devices: int) -> Iterator[Figure]:
+def run(devices: int, beside: Beside | None = None) -> Iterator[Figure]:
+    """`beside`: measured in the same run (`bench_rivals.py`), else on another day."""
+    beside = beside or BESIDE[devices]
     with tempfile.TemporaryDirectory() as directory:
         rig = Rig(Path(directory))
         server = subprocess.Popen((sys.executable, "-m", "tests.bench.modbus_server", str(devices)), stdout=subprocess.PIPE)
@@ -123,8 +138,8 @@ def run(devices: int) -> Iterator[Figure]:
             write_profile(Path(directory) / "bench.toml")
             rig.write_config(tables(ports, Path(directory) / "bench.toml", 1.0))
             with Subscriber(rig) as subscriber:
-                yield from first_values(rig, subscriber, devices)
-            yield from measured(rig, devices)
+                yield from first_values(rig, subscriber, devices, beside)
+            yield from measured(rig, devices, beside)
         finally:
             rig.close()
             server.kill()
@@ -138,7 +153,7 @@ def start_s(rig: Rig, subscriber: Subscriber) -> float:
     return subscriber.first_s("t", started_s)
 
 
-def first_values(rig: Rig, subscriber: Subscriber, devices: int) -> Iterator[Figure]:
+def first_values(rig: Rig, subscriber: Subscriber, devices: int, beside: Beside) -> Iterator[Figure]:
     """The first start compiles the program, the second makes the database anew; then it is started as it is for years. The last start runs on."""
     start_s(rig, subscriber)
     rig.stop("gateway")
@@ -155,18 +170,17 @@ def first_values(rig: Rig, subscriber: Subscriber, devices: int) -> Iterator[Fig
     yield Figure("", f"{devices} devices: RSS in the run that makes the database", fresh_mb, "MB")
     yield Figure("", f"{devices} devices: exec to first value, making the database", fresh_s, "s")
     yield Figure("", f"{devices} devices: exec to first value at a raw subscriber", first_s, "s")
-    yield Figure("P16" if devices == 20 else "", "the same, times ThingsBoard's", first_s / THINGSBOARD_FIRST_S, "x")
+    yield Figure("P16" if devices == 20 else "", "the same, times ThingsBoard's", first_s / beside.thingsboard_first_s, "x")
 
 
-def measured(rig: Rig, devices: int) -> Iterator[Figure]:
+def measured(rig: Rig, devices: int, beside: Beside) -> Iterator[Figure]:
     spent = spend(rig, WARM_S, MEASURED_S)
-    best_s, best_mb = BEST[devices]
     size_mb = rss_mb(rig.pid_of("gateway"))
     yield Figure("", f"{devices} devices: values received a second", spent.values_a_second, "1/s")
     yield Figure("", f"{devices} devices: CPU s per 1,000 values", spent.cpu_s_a_thousand, "s")
-    yield Figure("P4" if devices == 20 else "P5", f"{devices} devices: the same, times best", spent.cpu_s_a_thousand / best_s, "x")
+    yield Figure("P4" if devices == 20 else "P5", f"{devices} devices: the same, times best", spent.cpu_s_a_thousand / beside.best_cpu_s, "x")
     yield Figure("", f"{devices} devices: RSS", size_mb, "MB")
-    yield Figure("P7a" if devices == 20 else "P7b", f"{devices} devices: RSS, times ThingsBoard's", size_mb / best_mb, "x")
+    yield Figure("P7a" if devices == 20 else "P7b", f"{devices} devices: RSS, times ThingsBoard's", size_mb / beside.thingsboard_mb, "x")
     yield Figure("", f"{devices} devices: sealed bytes a value, events and status among them", spent.sent_bytes / spent.values, "B")
 
 
