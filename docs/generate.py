@@ -119,7 +119,13 @@ def _default(field: inspect.Field) -> str:
 
 
 def cli_page() -> str:
-    lines = ["# Command line", "", "Made by `docs/generate.py` from the program's own help.", "", "```", _help(make_group(), "edgegw"), "```"]
+    json = (
+        "With `--json` stdout is one object, of an error too: `schema`, `time`, `gateway`, `ok`, `data`, `warnings`, `error` (`id`, `text`, `cause`, `next`). "
+        "`schema` is the words of the command and the version of its form: `edgegw.status/1`, `edgegw.alarms-ack/1`, `edgegw.rules-list/1`. `edgegw alarms` and "
+        "`edgegw alarms list` are both `edgegw.alarms/1`, `edgegw alarms show ID --report` is `edgegw.alarms-report/1`. A form may only grow."
+    )
+    made = "Made by `docs/generate.py` from the program's own help."
+    lines = ["# Command line", "", made, "", "```", _help(make_group(), "edgegw"), "```", "", json]
     for block, commands in BLOCKS.items():
         if commands:
             lines += ["", f"## {block}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgegw.cli.main import main
+from edgegw.cli.entry import main
 
 if __name__ == "__main__":
     main()

@@ -16,9 +16,11 @@ from edgegw.config.model import Config
 from edgegw.model import Event, Source, Stream
 from edgegw.rules.engine import Changes, Engine, Moment, Word
 from edgegw.rules.levels import in_use, use
+from edgegw.rules.limits import windows_of
 from edgegw.rules.shipped import with_shipped
 from edgegw.uplink.commands import ACK
 from edgegw.uplink.envelope import Command
+from edgegw.uplink.notices import is_of
 from edgegw.uplink.sender import Sender
 from edgegw.views_alarms import AlarmViews
 
@@ -31,8 +33,8 @@ NOTE_MAX: Final = 200
 def make_engine(config: Config, sources: Sequence[Source], buffer: Buffer) -> Engine:
     """With what the store knows of the alarms."""
     use(config.level)
-    rules = with_shipped(config.rule, shipped=config.alarms.shipped_rules)
-    return Engine(rules, config.device, sources, buffer.epoch, buffer.states("rules/"))
+    rules = with_shipped(config.rule, shipped=config.alarms.shipped_rules, supply=config.supply)
+    return Engine(rules, config.device, sources, buffer.epoch, buffer.states("rules/"), windows_of(config.telling))
 
 
 class Alarming:
@@ -56,6 +58,10 @@ class Alarming:
         self._accept(_levels_changed(self._buffer.states(LEVELS_KEY).get(LEVELS_KEY), self._now()))
         self._engine.consequences.begin(self._now())
         self._accept(self._engine.changed())
+        names = [sender.status().name for sender in senders]
+        for alarm in self._engine.open_alarms(hidden=True):
+            if any(is_of(name, alarm.rule) for name in names):  # It stays until its uplink finds that it is over.
+                self._accept(self._engine.report(alarm.rule, alarm.level, alarm.text, "", *self._now()))
         for sender in senders:
             sender.commands.handlers[ACK] = partial(self.ordered, sender.status().name)
 

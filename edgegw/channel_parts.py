@@ -16,6 +16,7 @@ from edgegw.drivers.permit import Writable
 from edgegw.drivers.switching import Switch, make_switch
 from edgegw.errors import EdgegwError
 from edgegw.model import Alarm, Event
+from edgegw.rules.levels import current_name
 from edgegw.rules.notifiers.parts import ModemLine, Parts, Relay
 from edgegw.uplink.private_file import read_private
 
@@ -44,13 +45,17 @@ def make_parts(config: Config, clock: Clock, buses: Callable[[], Iterable[BusTas
 
     def is_wanted(levels: frozenset[str]) -> bool:
         open_ones = (alarm for alarm in open_alarms() if alarm.state == "active" and alarm.visibility == "shown" and not alarm.acknowledged)
-        return any(not levels or alarm.level in levels for alarm in open_ones)
+        return any(not levels or current_name(alarm.level) in levels for alarm in open_ones)
+
+    def levels_of(channel: str) -> frozenset[str]:
+        named = [route.levels for route in config.route if channel in route.channels]
+        return frozenset(current_name(level) for levels in named for level in levels) if all(named) else frozenset()
 
     def note(device: str, body: Mapping[str, object]) -> None:
         mono_ms = clock.mono_ms()
         audit(Event("switch", clock.wall_ms(mono_ms), mono_ms, clock.trust, device, body))
 
-    return Parts(config.gateway.identity, read_private, modem_line, relay, is_wanted, note)
+    return Parts(config.gateway.identity, read_private, modem_line, relay, is_wanted, levels_of, note)
 
 
 def _switch_of(config: Config, table: ChannelTable) -> tuple[Device, Switch]:

@@ -18,6 +18,8 @@ from edgegw.model import ClockTrust
 OFFSET_DRIFT_MS = 5
 # A difference of half a second between two looks is a step, not drift.
 STEP_MS = 500
+# The two clocks are read one after the other. Where the process had to wait for a core in between, they are read again, at most so often.
+_PAIR_NS_MAX, _PAIRS_MAX = 200_000, 10
 # adjtimex(2): return value of an unsynchronised clock, and the status bit for it.
 _TIME_ERROR = 5
 _STA_UNSYNC = 0x0040
@@ -39,9 +41,9 @@ class Clock:
     def __init__(self, speed: float = 1.0, anchor: tuple[int, int] | None = None) -> None:
         """`anchor` of simulated time: a stamp of `time.monotonic_ns()` and the wall ms that belong to it, so that two processes have one day."""
         self.speed = speed
-        self._start_ns = time.monotonic_ns()
+        self._start_ns, wall_ns = _both_ns()
         if anchor is None:
-            self.offset_ms = time.time_ns() // 1_000_000
+            self.offset_ms = wall_ns // 1_000_000
         else:
             self.offset_ms = anchor[1] + int((self._start_ns - anchor[0]) * speed) // 1_000_000
         self.trust = ClockTrust.UNSET
@@ -64,8 +66,8 @@ class Clock:
         """Compares with the system's clock; moves the offset when it is off. Returns the step in ms, 0 for drift or none. Call once a second."""
         if self.speed != 1.0:
             return 0
-        now_ms = time.time_ns() // 1_000_000
-        error_ms = now_ms - self.wall_ms()
+        mono_ns, wall_ns = _both_ns()
+        error_ms = wall_ns // 1_000_000 - self.wall_ms(self.mono_ms(mono_ns))
         if abs(error_ms) <= OFFSET_DRIFT_MS:
             return 0
         self.offset_ms += error_ms
@@ -78,6 +80,19 @@ class Clock:
 
     async def sleep(self, duration_ms: float) -> None:
         await self.sleep_until(self.mono_ms() + duration_ms)
+
+
+def _both_ns() -> tuple[int, int]:
+    """Monotonic and wall time of the same instant, the nearest of some pairs."""
+    best_ns, best = None, (0, 0)
+    for _ in range(_PAIRS_MAX):
+        before_ns, wall_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        apart_ns = after_ns - before_ns
+        if best_ns is None or apart_ns < best_ns:
+            best_ns, best = apart_ns, (before_ns + apart_ns // 2, wall_ns)
+        if apart_ns <= _PAIR_NS_MAX:
+            break
+    return best
 
 
 class _Timex(ctypes.Structure):

@@ -79,7 +79,8 @@ class OwnWatch:
             await self._clock.sleep(wait_ms)
             wait_ms = PERIOD_MS
             silent = sum(len(bus.silent_devices) if bus.is_up else self._on_bus[bus.bus.name] for bus in buses)
-            on_reading(self.points.gateway_reading(_facts(buffer, engine, senders, self._on_bus.total() - silent, silent, self._clock)))
+            age_s = self._uplinks.receipt_age_s(senders)
+            on_reading(self.points.gateway_reading(_facts(buffer, engine, senders, self._on_bus.total() - silent, silent, age_s)))
             for reading in self.points.link_readings(lambda code: self._link(code, tasks)):
                 on_reading(reading)
             for changes in self._uplinks.look(engine, senders):
@@ -93,12 +94,10 @@ class OwnWatch:
         return LinkCounts(bus.is_up and code not in bus.silent_devices and counters.answered > 0, counters.asked, counters.timed_out)
 
 
-def _facts(buffer: Buffer, engine: Engine, senders: Sequence[Sender], online: int, offline: int, clock: Clock) -> Facts:  # noqa: PLR0913, PLR0917
+def _facts(buffer: Buffer, engine: Engine, senders: Sequence[Sender], online: int, offline: int, receipt_age_s: float | None) -> Facts:  # noqa: PLR0913, PLR0917
     stored = buffer.status()
     unsent = stored.unsent.values()
     uplinks = [sender.status() for sender in senders]
-    # A cloud that has never confirmed anything has been silent since the start.
-    ages_s = [clock.mono_ms() / 1000 if status.last_receipt_s is None else status.last_receipt_s * clock.speed for status in uplinks]
     return Facts(
         waiting=max((one.values + one.events for one in unsent), default=0),
         oldest_age_s=max((one.oldest_age_ms for one in unsent), default=0) / 1000,
@@ -106,7 +105,7 @@ def _facts(buffer: Buffer, engine: Engine, senders: Sequence[Sender], online: in
         bytes_max=stored.bytes_max,
         dropped=stored.dropped_readings,
         connected=all(status.connected for status in uplinks) if uplinks else None,
-        receipt_age_s=max(ages_s, default=None),
+        receipt_age_s=receipt_age_s,
         sent_bytes=sum(status.bytes_sent for status in uplinks) if uplinks else None,
         online=online,
         offline=offline,

@@ -11,6 +11,7 @@ from edgegw.model import Point, Reading, Source, Stream
 from edgegw.points import lookup
 from edgegw.rules.engine import Engine
 from edgegw.rules.levels import use
+from edgegw.rules.limits import windows_of
 
 # Records are what the gateway says of itself and of its links.
 _JUDGED = frozenset({Stream.TELEMETRY, Stream.ENERGY, Stream.RECORD})
@@ -36,7 +37,7 @@ def try_rule(reader: Reader, config: Config, rule: Rule, since_ms: int) -> Trial
     readings = sorted(_readings(reader, since_ms, config), key=lambda reading: reading.mono_ms)
     sources = list({id(reading.source): reading.source for reading in readings}.values())
     use(config.level)
-    engine = Engine([rule], config.device, sources, 0, {})
+    engine = Engine([rule], config.device, sources, 0, {}, windows_of(config.telling))
     open_: dict[object, dict[str, Any]] = {}
     episodes: list[dict[str, Any]] = []
     devices: dict[str, int] = {}
@@ -46,7 +47,8 @@ def try_rule(reader: Reader, config: Config, rule: Rule, since_ms: int) -> Trial
             if event.kind != "alarm" or event.body["rule"] != rule.name:
                 continue
             if event.body["edge"] == "raised" and len(episodes) < RAISES_MAX:
-                found = {"device": event.device, "from_ms": event.at_ms, "to_ms": None, "value": event.body["value"], "text": event.body["text"]}
+                figures = {"value": event.body["value"], "text": event.body["text"], "text_zh": event.body.get("text_zh", "")}
+                found = {"device": event.device, "from_ms": event.at_ms, "to_ms": None, **figures}
                 open_[event.body["id"]] = found
                 episodes.append(found)
                 devices[str(event.device)] = devices.get(str(event.device), 0) + 1

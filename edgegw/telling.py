@@ -17,21 +17,24 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
+import msgspec
+
 from edgegw.buffer.store import Buffer
 from edgegw.bus.task import BusTask
 from edgegw.channel_parts import make_parts
 from edgegw.clock import Clock
 from edgegw.config.model import Config
 from edgegw.errors import EdgegwError
-from edgegw.model import ClockTrust, Event, Source, Stream
+from edgegw.model import Alarm, ClockTrust, Event, Source, Stream
 from edgegw.points import LINK_CLASS
 from edgegw.rules.engine import Engine
 from edgegw.rules.episode import Moment
 from edgegw.rules.journal import Changes
 from edgegw.rules.levels import current_name
+from edgegw.rules.limits import limits_of
 from edgegw.rules.notifiers.factory import make_channels
 from edgegw.rules.notifiers.job import Job, one_line
-from edgegw.rules.notifiers.message import Circumstances, Message, Writer
+from edgegw.rules.notifiers.message import Circumstances, Message, Writer, plain
 from edgegw.rules.notifiers.model import Channel, Notice, TellingError
 from edgegw.rules.notifiers.queue import Queue
 from edgegw.rules.notifiers.routing import Router, Target
@@ -77,6 +80,7 @@ class Alarms(Protocol):
         self, rule: str, level: str, text: str, text_zh: str, mono_ms: int, wall_ms: int, clock: ClockTrust, device: str | None = None
     ) -> Changes: ...
     def withdraw(self, rule: str, device: str | None, mono_ms: int, wall_ms: int, clock: ClockTrust) -> Changes: ...
+    def open_alarms(self, language: str = "en", *, hidden: bool = False) -> list[Alarm]: ...
 
 
 @runtime_checkable
@@ -109,9 +113,9 @@ class Telling:
         self._language = config.gateway.language
         classes = {source.device: source.device_class for source in sources if source.device_class != LINK_CLASS}
         self._router = Router(config.channel, config.recipient, config.route, classes)
-        self._writer = Writer(config, with_shipped(config.rule, shipped=config.alarms.shipped_rules))
+        self._writer = Writer(config, with_shipped(config.rule, shipped=config.alarms.shipped_rules, supply=config.supply))
         restored = buffer.states(PREFIX)
-        self.teller = Teller(self._router, Queue(buffer.epoch, restored), restored)
+        self.teller = Teller(self._router, Queue(buffer.epoch, restored, limits_of(config.telling)), restored)
         self._wakes = {name: asyncio.Event() for name in channels}
         self._turns = {name: asyncio.Lock() for name in channels}
         """A test of a channel and a notice do not share its port."""
@@ -127,6 +131,7 @@ class Telling:
     def start(self) -> None:
         """The workers; what the last start could not tell any more goes out first."""
         self._store()
+        self._go_on_failing(self._now())
         self._supervisor.start("telling", self._tick)
         for name in self._channels:
             self._supervisor.start(f"channel {name}", partial(self._work, name))
@@ -174,11 +179,23 @@ class Telling:
         """That a channel reaches nobody is an alarm as long as it lasts: the others tell it."""
         failing = self.teller.queue.failing(at)
         for name in failing.keys() - self._failing:
-            text, text_zh = f"channel {name} reaches nobody: {failing[name]}", f"通知渠道 {name} 无法送达：{failing[name]}"
+            error, recipient = failing[name]
+            text, text_zh = f"channel {name} reaches nobody: {error}", f"通知渠道 {name} 无法送达：{error}"
+            if recipient:
+                text, text_zh = f"channel {name} does not reach {recipient}: {error}", f"通知渠道 {name} 无法送达 {recipient}：{error}"
             self._keep(self._alarms.report(name.join(CHANNEL_FAILS), _FAILING_LEVEL, text, text_zh, *at))
         for name in self._failing - failing.keys():
             self._keep(self._alarms.withdraw(name.join(CHANNEL_FAILS), None, *at))
         self._failing = set(failing)
+
+    def _go_on_failing(self, at: Moment) -> None:
+        """A start proves nothing: the alarm of a channel that failed before ends when it delivers."""
+        names = {name.join(CHANNEL_FAILS): name for name in self._channels}
+        for alarm in self._alarms.open_alarms(hidden=True):
+            if alarm.rule in names and alarm.state == "active":
+                self.teller.queue.has_failed(names[alarm.rule], at)
+                self._failing.add(names[alarm.rule])
+                self._keep(self._alarms.report(alarm.rule, alarm.level, alarm.text, "", *at))
 
     def _keep(self, changes: Changes) -> None:
         if changes:
@@ -225,7 +242,7 @@ class Telling:
             queue.delivered(job, evidence, self._now())
             is_settled = True
         except TellingError as fault:
-            queue.failed(job, str(fault), self._now(), later=fault.later)
+            queue.failed(job, str(fault), self._now(), later=fault.later, unsure=fault.unsure)
             is_settled = True
         except (OSError, TimeoutError) as fault:
             queue.failed(job, str(fault) or _NO_ANSWER, self._now(), later=True)
@@ -246,9 +263,21 @@ class Telling:
                 self._idle.set()
 
     def _notice(self, job: Job) -> Notice:
+        written = self._supervisor.guard("telling", partial(self._write, job))
+        if written is not None:
+            return written
+        return _notice(job, plain(job.told, self._router.language(job.target, self._language)))
+
+    def _write(self, job: Job) -> Notice:
         language = self._router.language(job.target, self._language)
-        message = self._writer.message(job.told, language, Circumstances(job.ended_at_ms, job.escalated_after_min))
-        return _notice(job.notice_id, current_name(job.told.episode.facts.level), message)
+        notice = _notice(job, self._writer.message(job.told, language, Circumstances(job.ended_at_ms, job.escalated_after_min)))
+        if job.report is None:
+            return notice
+        from edgegw.rules.notifiers.report_mail import lines_of, table_of  # noqa: PLC0415 - what a start does without
+
+        text = "\n".join((notice.text, "", *lines_of(job.report, language)))
+        name = f"report-{job.told.episode.number}.csv"
+        return msgspec.structs.replace(notice, text=text, attached=table_of(job.report, language), attached_name=name)
 
     def _store(self) -> None:
         events, states = self.teller.take()
@@ -279,9 +308,9 @@ class Telling:
         at, notice_id = self._now(), self.teller.queue.new_id()
         message = self._writer.test(target.channel, at.wall_ms, self._router.language(target, self._language))
         try:
-            detail = await self._send(target.channel, _notice(notice_id, "test", message), self._router.address(target) or "")
+            detail = await self._send(target.channel, Notice(notice_id, "test", *message), self._router.address(target) or "")
             outcome = "delivered"
-            self.teller.queue.works(target.channel)
+            self.teller.queue.works(target)
             self._wake()
         except (EdgegwError, OSError, TimeoutError) as fault:
             detail, outcome = str(fault) or _NO_ANSWER, "failed"
@@ -299,8 +328,8 @@ class Telling:
         return Trial(outcome, one_line(detail), now.wall_ms, round((now.mono_ms - at.mono_ms) / 1000, 2))
 
 
-def _notice(notice_id: str, level: str, message: Message) -> Notice:
-    return Notice(notice_id, level, message.subject, message.text, message.short)
+def _notice(job: Job, message: Message) -> Notice:
+    return Notice(job.notice_id, current_name(job.told.episode.facts.level), *message)
 
 
 def make_telling(  # noqa: PLR0913, PLR0917 - the daemon's parts

@@ -19,7 +19,7 @@ from edgegw.errors import EXIT_UNKNOWN, EXIT_USAGE, EdgegwError
 from edgegw.live import Live, LiveValue
 from edgegw.model import Alarm, ClockTrust, Quality, Reading
 from edgegw.rules.engine import Engine
-from edgegw.rules.levels import name_zh
+from edgegw.rules.levels import name_zh, rank
 from edgegw.uplink.sender import Sender
 from edgegw.views_alarms import service_states
 
@@ -72,7 +72,9 @@ class Views:
         uplinks = [self._uplink(sender) for sender in self._senders]
         stored = self._buffer.status()
         both = zip(self._engine.open_alarms("en"), self._engine.open_alarms("zh"), strict=True)
-        alarms = [self._alarm(alarm, chinese.text) for alarm, chinese in both]
+        # The most severe first: a screen shows the first few.
+        ranked = sorted(both, key=lambda pair: (rank(pair[0].level), pair[0].number))
+        alarms = [self._alarm(alarm, chinese.text) for alarm, chinese in ranked]
         return {
             "gateway": self._config.gateway.identity,
             "name": self._config.gateway.name,

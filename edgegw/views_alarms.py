@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from edgegw.buffer.database import FILE_NAME
-from edgegw.buffer.happened import Happened, events_of
+from edgegw.buffer.happened import Happened, events_of, oldest_event_ms
 from edgegw.buffer.history import Reader
 from edgegw.clock import Clock
 from edgegw.config.model import Config
@@ -21,6 +21,7 @@ from edgegw.rules.engine import Changes, Engine, Moment, Word
 from edgegw.rules.levels import current_name, deadlines, in_use, name_zh, overdue, rank
 from edgegw.rules.notifiers.steps import Advices
 from edgegw.rules.shipped import with_shipped
+from edgegw.rules.text import with_unit
 
 # Of a person's reason; it goes into an event.
 NOTE_MAX = 200
@@ -63,6 +64,7 @@ class AlarmViews:
             "text_zh": text_zh,
             "level_zh": name_zh(alarm.level),
             "rank": rank(alarm.level),
+            "unit_text": with_unit("", alarm.unit).strip(),
             "place": self._places.get(alarm.device, ""),
             **self._advices.of(alarm.rule)._asdict(),
             "contact": self._contacts.get((alarm.device, alarm.point), ""),
@@ -88,7 +90,8 @@ class AlarmViews:
         result: dict[str, Any] = {"number": number}
         match deed:
             case "ack":
-                desk.acknowledge(number, word, at)
+                seen = desk.acknowledge(number, word, at)
+                result |= {"acknowledged_by": seen.acknowledged_by, "acknowledged_at_ms": seen.acknowledged_at_ms}
             case "reset":
                 desk.reset(number, word, at)
             case "shelve":
@@ -100,26 +103,42 @@ class AlarmViews:
                 result["waits_for_reset"] = result["ended"] and any(alarm.latched for alarm in found)
             case "out-of-service":
                 device = str(arguments.get("device", ""))
-                if device not in self._places:
-                    raise EdgegwError("E-DEVICE", f'no device "{device}"', f"one of {', '.join(list(self._places)[:12])}", EXIT_UNKNOWN)
+                self._must_know(device)
                 result = {"device": device, "until_ms": desk.service(device, for_ms, word, at).until_ms}
             case _:
                 raise EdgegwError("E-CONTROL-ARGS", f'unknown deed "{deed}"', "", EXIT_USAGE)
         self._accept(self._engine.changed())
         return result
 
+    def _must_know(self, device: str) -> None:
+        if device not in self._places:
+            raise EdgegwError("E-DEVICE", f'no device "{device}"', f"one of {', '.join(list(self._places)[:12])}", EXIT_UNKNOWN)
+
     async def history(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Alarm events that are stored, of `device` (empty: all), since `since_s` ago, oldest first."""
-        since_ms = self._clock.wall_ms() - round(1000 * float(arguments.get("since_s", 86_400)))
-        device = str(arguments.get("device", ""))
+        """Alarm events that are stored, of `device` (empty: all) or of alarm `number` (0: all), since `since_s` ago, oldest first; from when on the answer is
+        whole, and the levels.
+        """
+        now_ms = self._clock.wall_ms()
+        since_ms = now_ms - round(1000 * float(arguments.get("since_s", 86_400)))
+        device, number = str(arguments.get("device", "")), arguments.get("number", 0)
         path = Path(self._config.paths.state_dir) / FILE_NAME
 
-        def look() -> list[Happened]:
+        def look() -> tuple[list[Happened], int]:
             with Reader(path) as reader:
-                return events_of(reader, "alarm", since_ms, device, HISTORY_MAX)
+                return events_of(reader, "alarm", since_ms, device, HISTORY_MAX), oldest_event_ms(reader) or now_ms
 
-        found = await asyncio.to_thread(look)
-        return {"events": [_past(one) for one in found], "whole": len(found) < HISTORY_MAX}
+        found, oldest_ms = await asyncio.to_thread(look)
+        if device and not found:
+            self._must_know(device)
+        whole = len(found) < HISTORY_MAX
+        from_ms = max(since_ms, oldest_ms) if whole else found[0].at_ms
+        return {
+            "events": [_past(one) for one in found if not number or one.body.get("number") == number],
+            "whole": whole,
+            "from_ms": min(from_ms, now_ms),
+            "to_ms": now_ms,
+            "levels": [{"name": level.name, "name_zh": level.name_zh, "acknowledge": level.acknowledge} for level in in_use()],
+        }
 
 
 def service_states(engine: Engine) -> list[dict[str, Any]]:

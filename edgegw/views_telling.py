@@ -59,8 +59,10 @@ class TellingViews:
         wanted, channels = str(arguments.get("channel", "")), self._telling.channels
         names = channels if wanted == "all" else [wanted]
         if not names or any(name not in channels for name in names):
-            there = f"there are: {', '.join(channels)}" if channels else "none is configured"
-            raise EdgegwError("E-TELL-CHANNEL", f'no channel "{wanted}"; {there}', "edgegw alarms test all", EXIT_UNKNOWN)
+            there, step = (
+                (f"there are: {', '.join(channels)}", "edgegw alarms test all") if channels else ("none is configured", "docs/notifications.md: [[channel]]")
+            )
+            raise EdgegwError("E-TELL-CHANNEL", f'no channel "{wanted}"; {there}', step, EXIT_UNKNOWN)
         found = await asyncio.gather(*(self._test(name, _user(arguments)) for name in names))
         return {"results": [result for results in found for result in results]}
 

@@ -36,6 +36,8 @@ class Modem:
         """So many commands are not heard."""
         self.by_itself = by_itself
         """What comes unasked behind every command's echo."""
+        self.slow_s = 0.0
+        """So late is every answer."""
         self.commands: list[str] = []
         self.sent: list[str] = []
         self.given_up = 0
@@ -100,6 +102,7 @@ class Modem:
         if self.misses:
             self.misses -= 1
             return
+        select.select([self._stop_r], [], [], self.slow_s)
         if self._master >= 0:
             self._say((f"{line}\r".encode() if self._echo else b"") + self.by_itself)
             self._answer(line)

@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-ENTRY_POINT = "edgegw = edgegw.cli.main:main"
+ENTRY_POINT = "edgegw = edgegw.cli.entry:main"
 SDIST_FILES = ("LICENSE", "README.md", "CHANGELOG.md", "dev", "requirements.lock", "requirements-dev.lock", "setup.cfg", "tests/conftest.py")
 
 

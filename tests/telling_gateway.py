@@ -1,7 +1,9 @@
-"""A real daemon with a meter that never answers and an SMS provider of the test, each on a port of its own."""
+"""A real daemon with a meter that never answers, an SMS provider, relays and a mail server of the test, each on a port of its own."""
 
 from __future__ import annotations
 
+import email
+import email.policy
 import json
 import os
 import signal
@@ -17,6 +19,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from aiosmtpd.controller import Controller
 
 WAIT_S = 60.0
 CONFIG = """\
@@ -197,3 +201,25 @@ def relays() -> Iterator[Relays]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class Post:
+    """A mail server's memory."""
+
+    def __init__(self) -> None:
+        self.mails: list[tuple[list[str], Any]] = []
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's
+        self.mails.append((envelope.rcpt_tos, email.message_from_bytes(envelope.content, policy=email.policy.default)))
+        return "250 2.0.0 queued as 4F1C"
+
+
+@contextmanager
+def post(port: int) -> Iterator[Post]:
+    found = Post()
+    controller = Controller(found, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield found
+    finally:
+        controller.stop()

@@ -29,6 +29,7 @@ IMPORT_RULES: dict[str, tuple[str, ...]] = {
     "config.salvage": ("!config", "config.model", "config.lines", "config.walk"),
     "config.load": ("!config", "config.model", "config.finding", "config.lines", "config.walk", "config.salvage"),
     "config.profile_lint": ("drivers.catalogue", "drivers.profile", "drivers.profile_base", "drivers.profile_check"),
+    "config.route_check": ("drivers.profile_base", "rules.shipped", "rules.notifiers.steps"),
     "config": ("drivers.catalogue", "drivers.profile_base", "drivers.planning", "drivers.plan", "drivers.base", "drivers.switching"),
     "drivers": ("config.model",),
     "bus": ("config.model", "drivers.base", "drivers.permit", "drivers.switching"),

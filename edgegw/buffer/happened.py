@@ -10,6 +10,8 @@ from edgegw.buffer.rows import RowError, decode_event
 
 # Rows of one look: a few milliseconds.
 _ROWS_A_LOOK = 500
+# 2020-01-01: no gateway is older.
+_CLOCK_SET_MS = 1_577_836_800_000
 
 
 class Happened(NamedTuple):
@@ -35,6 +37,11 @@ def events_of(reader: Reader, kind: str, since_ms: int, device: str, count: int)
                 except RowError:
                     continue
     return found[:count][::-1]
+
+
+def oldest_event_ms(reader: Reader) -> int | None:
+    """So far back go the events of any kind; of those written before the clock was ever set nobody knows."""
+    return reader.ask("SELECT min(at_ms) FROM event WHERE at_ms >= ?", _CLOCK_SET_MS)[0][0]  # type: ignore[no-any-return]
 
 
 def states_of(reader: Reader, prefix: str) -> dict[str, bytes]:

@@ -45,7 +45,8 @@ class Joining:
 
     def __init__(self) -> None:
         self._done: dict[int, int] = {}
-        self._layouts: dict[bytes, dict[int, Source]] = {}
+        self._layout: tuple[bytes, dict[int, Source]] = (b"", {})
+        """Of the schema that was joined last; joins go from old to new, so that no other comes back."""
         self.is_behind = False
         """The last look ended with a run that was opened in vain, or with many blocks that stand alone; there may be more behind it."""
 
@@ -87,10 +88,12 @@ class Joining:
         return None
 
     def _sources(self, connection: sqlite3.Connection, schema: bytes) -> dict[int, Source]:
-        if schema not in self._layouts:
+        """Without their points: what was decoded is sealed again as it is, and the names of 200 devices are 1.5 MB."""
+        if self._layout[0] != schema:
             found = connection.execute("SELECT document FROM schema WHERE hash = ?", (schema,)).fetchone()
-            self._layouts[schema] = sources_of(found[0]) if found else {}
-        return self._layouts[schema]
+            sources = sources_of(found[0]) if found else {}
+            self._layout = (schema, {number: msgspec.structs.replace(source, points=()) for number, source in sources.items()})
+        return self._layout[1]
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heapreplace
 
 import msgspec
 
@@ -27,16 +28,22 @@ class Numbering:
         return first
 
     def order(self, stream: int, readings: Sequence[Reading]) -> list[Reading]:
-        """The readings in the order of their sequences; one that would come before what is numbered gets the next millisecond."""
-        placed = sorted(readings, key=_place)
-        last = self._places.get(stream, (-1, -1))
-        for index, reading in enumerate(placed):
-            place = _place(reading)
-            if place <= last:
-                reading = placed[index] = _moved(reading, last)  # noqa: PLW2901 - the moved one takes its place
-                place = _place(reading)
-            last = place
-        self._places[stream] = last
+        """The readings in the order of their sequences. One that has no place left (its source was read twice in one millisecond, or it would come before
+        what is numbered) gets the next one, and no other is moved for that.
+        """
+        came = sorted(readings, key=_place)
+        waiting = [(*_place(reading), index) for index, reading in enumerate(came)]
+        placed: list[Reading] = []
+        last_ms, last_source = self._places.get(stream, (-1, -1))
+        while waiting:
+            mono_ms, source_id, index = waiting[0]
+            if (mono_ms, source_id) <= (last_ms, last_source):
+                heapreplace(waiting, (last_ms if source_id > last_source else last_ms + 1, source_id, index))
+                continue
+            heappop(waiting)
+            placed.append(_moved(came[index], mono_ms))
+            last_ms, last_source = mono_ms, source_id
+        self._places[stream] = last_ms, last_source
         return placed
 
 
@@ -44,8 +51,8 @@ def _place(reading: Reading) -> tuple[int, int]:
     return reading.mono_ms, reading.source.source_id
 
 
-def _moved(reading: Reading, last: tuple[int, int]) -> Reading:
-    """The reading at the first free place behind `last`. Both times move, so that the offset of the clock stays."""
-    last_ms, last_source = last
-    mono_ms = last_ms if reading.source.source_id > last_source else last_ms + 1
+def _moved(reading: Reading, mono_ms: int) -> Reading:
+    """Both times move, so that the offset of the clock stays."""
+    if mono_ms == reading.mono_ms:
+        return reading
     return msgspec.structs.replace(reading, mono_ms=mono_ms, read_at_ms=reading.read_at_ms + mono_ms - reading.mono_ms)

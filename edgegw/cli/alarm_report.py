@@ -86,9 +86,12 @@ def _line(report: dict[str, Any], language: str) -> Iterator[str]:
             counts = (unit["asked"], unit["answered"], unit["timed_out"], unit["crc"], unit["exceptions"], p95)
             yield from wrap(say(language, "report.unit", report["device"], *counts), _INDENT, screen_width())
     for uplink in report["uplinks"]:
-        age = "-" if uplink["last_receipt_age_s"] is None else f"{uplink['last_receipt_age_s']:.0f}"
+        age_s = uplink["last_receipt_age_s"]
+        receipt = say(language, "report.no_receipt") if age_s is None else say(language, "report.receipt", f"{age_s:.0f}")
         state = say(language, "report.connected" if uplink["connected"] else "report.away")
-        yield from wrap(say(language, "report.uplink", uplink["name"], state, age, uplink["error"] or say(language, "report.good")), _INDENT, screen_width())
+        yield from wrap(
+            say(language, "report.uplink", uplink["name"], state, receipt, uplink["error"] or say(language, "report.good")), _INDENT, screen_width()
+        )
 
 
 def _quality(sample: list[Any]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from edgegw.cli.cells import pad, table, wrap
+from edgegw.cli.alarm_figures import LEVEL_SHARES, figures, level_shares
+from edgegw.cli.cells import folded, table, wrap
 from edgegw.cli.output import Result, finish, screen_language, screen_width
 from edgegw.cli.settings import Settings, current
 from edgegw.cli.texts import duration
@@ -17,16 +17,11 @@ from edgegw.cli.times import local, seconds_of
 from edgegw.control.client import Connection
 from edgegw.errors import EXIT_NO_DAEMON, EXIT_OK, EXIT_UNKNOWN, EdgegwError
 
-# ISA-18.2: more than ten in ten minutes are more than one person can take.
-FLOOD_SPAN_MS = 600_000
-FLOOD_RAISES = 10
-# Three raises within a minute: the limit or the contact chatters.
-CHATTER_SPAN_MS = 60_000
-CHATTER_RAISES = 3
-STANDING_MS = 86_400_000
-_TOP = 10
-_DAY_MS = 86_400_000
-_LABEL = 10
+_INDENT = 4
+# Of what was said and done: two lines are enough to find an alarm again, three for the reason that somebody gave.
+_TEXT_MIN = 24
+_TEXT_LINES = 3
+_DEVICE_COLUMN = 4
 
 
 @click.command("history", help="Raises, ends, acknowledgements of the past. Exit 4 where there is none.")
@@ -34,13 +29,13 @@ _LABEL = 10
 @click.option("--since", default="24h", show_default=True, metavar="TIME", help="So long back: 2h, 7d.")
 def history(device: str, since: str) -> None:
     settings = current()
-    data, gateway, language = _ask(settings, device, seconds_of("--since", since))
+    data, gateway, language = _ask(settings, device, _look_back(since))
     events = data["events"]
     result = Result(
         data,
         gateway=gateway,
         exit_code=EXIT_OK if events else EXIT_UNKNOWN,
-        screen=lambda: _history_screen(data, language),
+        screen=lambda: history_screen(data, language),
         rows=lambda: ((e["at_ms"], e["number"], e["edge"], e["level"], e["device"] or e.get("bus", ""), e["point"], e["value"], e["text"]) for e in events),
     )
     finish(settings, "alarms-history", result)
@@ -50,62 +45,40 @@ def history(device: str, since: str) -> None:
 @click.option("--since", default="7d", show_default=True, metavar="TIME", help="So long back: 24h, 30d.")
 def stats(since: str) -> None:
     settings = current()
-    span_s = seconds_of("--since", since)
-    data, gateway, language = _ask(settings, "", span_s)
-    found = figures(data["events"], span_s)
-    names = {event["level"]: event for event in data["events"]}
-    result = Result(found, gateway=gateway, screen=lambda: _stats_screen(found, names, language), rows=lambda: ((name, value) for name, value in found.items()))
+    span_s = _look_back(since)
+    data, gateway, language = _ask(settings, "", span_s, more="alarms")
+    found = {
+        "span_s": span_s,
+        "stored_s": round((data["to_ms"] - data["from_ms"]) / 1000, 1),
+        "whole": data["whole"],
+        **figures(data["events"], data["levels"], data["alarms"], from_ms=data["from_ms"], to_ms=data["to_ms"]),
+    }
+    levels = {level["name"]: {"level": level["name"], "level_zh": level["name_zh"]} for level in data["levels"]}
+    result = Result(found, gateway=gateway, screen=lambda: _stats_screen(found, levels, language), rows=found.items)
     finish(settings, "alarms-stats", result)
 
 
-def _ask(settings: Settings, device: str, since_s: int) -> tuple[dict[str, Any], str, str]:
+def _look_back(since: str) -> int:
+    seconds = seconds_of("--since", since)
+    if not seconds:
+        raise click.UsageError("--since: 0 is no time to look back (24h, 30d)")
+    return seconds
+
+
+def _ask(settings: Settings, device: str, since_s: int, more: str = "") -> tuple[dict[str, Any], str, str]:
+    """With what `more` answers beside it."""
     if settings.offline:
         raise EdgegwError("E-OFFLINE", "alarms are known to the running service alone", "leave out --offline", EXIT_NO_DAEMON)
     with Connection(settings.socket, settings.timeout_s) as daemon:
         data = daemon.ask("alarm-history", {"device": device, "since_s": since_s}, settings.timeout_s)
-        return data, daemon.gateway, screen_language(settings, daemon.language)
-
-
-def figures(events: list[dict[str, Any]], span_s: int) -> dict[str, Any]:
-    """Key figures of the events of `span_s` seconds, oldest first. Children of another alarm count for nobody's load."""
-    raised = [event for event in events if event["edge"] == "raised" and not event.get("suppressed_by")]
-    seen = {event["id"]: event["at_ms"] - event["raised_at_ms"] for event in events if event["edge"] == "acknowledged"}
-    ends = {event["id"]: event["at_ms"] for event in events if event["edge"] == "cleared"}
-    times = [event["at_ms"] for event in raised]
-    now_ms = max((event["at_ms"] for event in events), default=0)
-    wait_s = [seen[event["id"]] / 1000 for event in raised if event["id"] in seen]
-    by_name: dict[str, list[int]] = {}
-    for event in raised:
-        by_name.setdefault(f"{event['rule']} {event['device'] or event.get('bus', '-')}", []).append(event["at_ms"])
-    return {
-        "span_s": span_s,
-        "raised": len(raised),
-        "raised_a_day": round(len(raised) * 86_400 / span_s, 1) if span_s else 0.0,
-        "raised_in_10_min_max": _most(times, FLOOD_SPAN_MS),
-        "flood_spans": sum(count > FLOOD_RAISES for count in Counter(at // FLOOD_SPAN_MS for at in times).values()),
-        "levels": dict(Counter(event["level"] for event in raised)),
-        "acknowledged": len(wait_s),
-        "acknowledged_after_s": round(sum(wait_s) / len(wait_s), 1) if wait_s else None,
-        "chattering": sorted(name for name, ats in by_name.items() if _most(ats, CHATTER_SPAN_MS) >= CHATTER_RAISES),
-        "standing": sum(ends.get(event["id"], now_ms) - event["at_ms"] > STANDING_MS for event in raised),
-        "top": [{"name": name, "count": len(ats)} for name, ats in sorted(by_name.items(), key=lambda item: -len(item[1]))[:_TOP]],
-    }
-
-
-def _most(times: list[int], span_ms: int) -> int:
-    """Most of the times that lie within one span."""
-    most = start = 0
-    for end, at in enumerate(times):
-        while times[start] <= at - span_ms:
-            start += 1
-        most = max(most, end - start + 1)
-    return most
+        beside = daemon.ask(more, {}, settings.timeout_s) if more else {}
+        return {**beside, **data}, daemon.gateway, screen_language(settings, daemon.language)
 
 
 # -- screens
 
 
-def _history_screen(data: dict[str, Any], language: str) -> Iterator[str]:
+def history_screen(data: dict[str, Any], language: str) -> Iterator[str]:
     events = data["events"]
     if not events:
         yield say(language, "history.none")
@@ -113,38 +86,69 @@ def _history_screen(data: dict[str, Any], language: str) -> Iterator[str]:
     heads = [say(language, f"head.{name}") for name in ("time", "alarm", "edge", "level", "device", "what")]
     rows = [
         [
-            local(event["at_ms"]),
+            local(event["at_ms"])[5:],
             f"#{event['number']}",
             say_word(language, "edge", event["edge"]),
             say_level(language, event),
             event["device"] or event.get("bus", "-"),
-            " ".join(str(part) for part in (event.get("by", ""), event.get("note", ""), _text(event, language)) if part),
+            _what(event, language),
         ]
         for event in events
     ]
-    yield from table(heads, rows, right=frozenset(), flexible=5, width=screen_width())
+    for lines in folded(heads, rows, width=screen_width(), least=_TEXT_MIN, lines=_TEXT_LINES, yielding=_DEVICE_COLUMN):
+        yield from lines
     if not data["whole"]:
-        yield from wrap(say(language, "history.more", len(events)), 4, screen_width())
+        yield from wrap(say(language, "history.more", len(events)), _INDENT, screen_width())
+
+
+def _what(event: dict[str, Any], language: str) -> str:
+    """Who did it and why comes first: it stands nowhere else."""
+    word = say(language, "history.note", event["by"], event["note"]) if event.get("note") else event.get("by", "")
+    return say(language, "mark.and").join(part for part in (word, event.get("reason", ""), _text(event, language)) if part)
 
 
 def _text(event: dict[str, Any], language: str) -> str:
     return str((event.get("text_zh") if language == "zh" else "") or event["text"])
 
 
-def _stats_screen(found: dict[str, Any], names: dict[str, dict[str, Any]], language: str) -> Iterator[str]:
-    yield say(language, "stats.span", duration(language, found["span_s"]))
-    mean = duration(language, found["acknowledged_after_s"])
-    lines = [
-        ("raised", say(language, "stats.raised.rate", found["raised"], found["raised_a_day"], found["raised_in_10_min_max"])),
-        ("levels", "  ".join(f"{say_level(language, names[level])} {number}" for level, number in found["levels"].items()) or "-"),
-        ("acknowledged", say(language, "stats.acknowledged.mean", found["acknowledged"], found["raised"], mean)),
-        ("flood", say(language, "stats.flood.minutes", found["flood_spans"])),
-        ("chattering", ", ".join(found["chattering"]) or "-"),
-        ("standing", say(language, "stats.standing.count", found["standing"])),
-    ]
-    for name, text in lines:
-        yield from wrap(pad(say(language, f"stats.{name}"), _LABEL) + text, _LABEL, screen_width())
+def _stats_screen(found: dict[str, Any], levels: dict[str, dict[str, Any]], language: str) -> Iterator[str]:
+    asked, stored = duration(language, found["span_s"]), duration(language, found["stored_s"])
+    yield say(language, "stats.span", asked) if asked == stored else say(language, "stats.span.stored", asked, stored)
+    if not found["whole"]:
+        yield from wrap(say(language, "stats.part"), _INDENT, screen_width())
+    heads = [say(language, f"stats.head.{name}") for name in ("figure", "here", "good")]
+    yield from table(heads, list(_figure_rows(found, levels, language)), right=frozenset(), flexible=1, width=screen_width())
+    for name in ("chattering", "standing"):
+        names = found["chattering"] if name == "chattering" else found["standing_names"]
+        if names:
+            yield from wrap(f"{say(language, f'stats.{name}')}: {', '.join(names)}", _INDENT, screen_width())
     if found["top"]:
         yield ""
         heads = [say(language, "stats.top"), say(language, "head.count")]
         yield from table(heads, [[top["name"], str(top["count"])] for top in found["top"]], right=frozenset({1}), flexible=0, width=screen_width())
+
+
+def _figure_rows(found: dict[str, Any], levels: dict[str, dict[str, Any]], language: str) -> Iterator[list[str]]:
+    """Figure, what it is here, what the trade takes for good."""
+    targets = found["targets"]
+
+    def row(name: str, here: object, target: str = "") -> list[str]:
+        good = say(language, f"stats.good.{target}", f"{targets[name]:g}") if target else "-"
+        return [say(language, f"stats.{name}"), "-" if here is None else str(here), good]
+
+    yield row("raised", found["raised"])
+    yield row("raised_a_day", found["raised_a_day"], "most")
+    yield row("raised_in_10_min", found["raised_in_10_min"], "about")
+    yield row("raised_in_10_min_max", found["raised_in_10_min_max"], "most")
+    yield row("flood_percent", say(language, "stats.flood.is", f"{found['flood_minutes']:g}", f"{found['flood_percent']:g}"), "below")
+    for (names, number, percent), share in zip(level_shares(found["levels"]), LEVEL_SHARES, strict=False):
+        words = say(language, "stats.level.and").join(say_level(language, levels[name]) for name in names)
+        here = say(language, "stats.level.is", number, f"{percent:.0f}") if found["raised"] else "0"
+        yield [say(language, "stats.level", words), here, say(language, "stats.good.share", share)]
+    yield row("acknowledged", say(language, "stats.acknowledged.is", found["acknowledged"], found["acknowledge_wanted"]))
+    after_s = found["acknowledged_after_s"]
+    after = "-" if after_s is None else say(language, "stats.after.is", duration(language, after_s), found["acknowledged_late"])
+    yield [say(language, "stats.after"), after, say(language, "stats.good.promise")]
+    yield row("chattering", len(found["chattering"]), "none")
+    yield row("standing", found["standing"], "none")
+    yield row("top_percent", None if found["top_percent"] is None else say(language, "stats.top.is", f"{found['top_percent']:g}"), "below")

@@ -68,9 +68,19 @@ def told_of(settings: Settings, alarm: dict[str, Any]) -> dict[str, Any]:
 
 def told_lines(data: dict[str, Any], language: str) -> Iterator[str]:
     """The newest of it, line by line; nothing where there is no channel."""
-    texts = [f"{local(one['at_ms'])}  {' '.join((one['channel'], one['recipient'])).rstrip()}: {_result(one, language)}" for one in _all(data)[-_SHOWN:]]
-    for number, text in enumerate(texts or [say(language, "show.nobody")] if data["channels"] else []):
+    shown = _all(data)[-_SHOWN:]
+    texts = [f"{local(one['at_ms'])}  {_who(one)}: {_result(one, language)}" for one in shown]
+    for number, text in enumerate([*texts, *_reasons(shown)] or [say(language, "show.nobody")] if data["channels"] else []):
         yield from wrap(pad("" if number else say(language, "show.told"), _LABEL) + text, _LABEL, screen_width())
+
+
+def _reasons(found: list[dict[str, Any]]) -> list[str]:
+    """What went wrong, in full, each once: fifty notices fail for one reason."""
+    return list(dict.fromkeys(f"{one['channel']}: {one['detail']}" for one in found if _outcome(one) in _TROUBLE and one["detail"]))
+
+
+def _who(one: dict[str, Any]) -> str:
+    return f"{one['channel']} {one['recipient']}".rstrip()
 
 
 def _ask(settings: Settings, question: str, arguments: dict[str, Any], timeout_s: float) -> tuple[dict[str, Any], str, str]:
@@ -98,7 +108,7 @@ def _test_screen(results: list[dict[str, Any]], language: str) -> Iterator[str]:
     yield from table(heads, rows, right=frozenset({3}), flexible=4, width=screen_width())
     for one in (one for one in results if one["outcome"] == "failed"):
         yield ""
-        yield from wrap(f"{one['channel']} {one['recipient']}: {one['detail']}", _INDENT, screen_width())
+        yield from wrap(f"{_who(one)}: {one['detail']}", _INDENT, screen_width())
 
 
 def _notifications_screen(data: dict[str, Any], language: str) -> Iterator[str]:
@@ -112,7 +122,7 @@ def _notifications_screen(data: dict[str, Any], language: str) -> Iterator[str]:
         for one in found
     ]
     yield from table(heads, rows, right=frozenset(), flexible=5, width=screen_width())
-    for text in dict.fromkeys(f"{one['channel']}: {one['detail']}" for one in found if _outcome(one) in _TROUBLE and one["detail"]):
+    for text in _reasons(found):
         yield from wrap(text, _INDENT, screen_width())
     if data["waiting_count"]:
         yield from wrap(say(language, "waiting", data["waiting_count"]), _INDENT, screen_width())
@@ -141,4 +151,5 @@ def _result(one: dict[str, Any], language: str) -> str:
         parts.append(say(language, "escalated", one["escalated_after_min"]))
     if one.get("not_before_ms") and "outcome" not in one:
         parts.append(say(language, "later", local(one["not_before_ms"])[:16]))
-    return ", ".join(parts) + (f": {one['detail']}" if one["detail"] else "")
+    detail = one["detail"].split(":")[0] if _outcome(one) in _TROUBLE else one["detail"]
+    return say(language, "and").join(parts) + (f": {detail}" if detail else "")

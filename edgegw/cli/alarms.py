@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import click
 
 from edgegw.cli.alarm_report import report_screen
-from edgegw.cli.alarm_stats import history, stats
+from edgegw.cli.alarm_screens import list_screen, show_screen
+from edgegw.cli.alarm_stats import history, history_screen, stats
 from edgegw.cli.alarm_telling import notifications, test, told_lines, told_of
-from edgegw.cli.cells import both_ends, pad, table, wrap
+from edgegw.cli.cells import wrap
 from edgegw.cli.output import Result, finish, screen_language, screen_width
 from edgegw.cli.settings import Settings, current
-from edgegw.cli.texts import duration
-from edgegw.cli.texts import say as say_common
-from edgegw.cli.texts_alarms import say, say_level, say_word
+from edgegw.cli.texts_alarms import say
 from edgegw.cli.times import local, seconds_of
 from edgegw.control.client import Connection
 from edgegw.errors import EXIT_NO_DAEMON, EXIT_OK, EXIT_UNKNOWN, EXIT_WARNINGS, EdgegwError
 
-_LABEL = 9
 _INDENT = 4
-# The one rule whose alarms are of a bus.
-_BUS_OFFLINE = "bus offline"
+# The store keeps events for as long as there is room; who looks further back asks for them.
+_PAST_S = 90 * 86_400
 
 
 @click.group("alarms", invoke_without_command=True, help="Alarms that are open, and what to do with them. Exit 10 while there is one.")
@@ -66,7 +63,7 @@ def list_alarms(level: str | None, *, overdue: bool, everything: bool) -> None:
         {"alarms": shown, "out_of_service": data["out_of_service"], "service_state": data["service_state"]},
         gateway=gateway,
         exit_code=exit_code,
-        screen=lambda: _list_screen(shown, data, language, exit_code),
+        screen=lambda: list_screen(shown, data, language, exit_code),
         rows=lambda: ((alarm["number"], alarm["level"], alarm["for_s"], alarm["device"], alarm["place"], alarm["point"], alarm["text"]) for alarm in shown),
     )
     finish(settings, "alarms", result)
@@ -78,7 +75,7 @@ def _rank(level: str, levels: list[str]) -> int:
     return levels.index(level)
 
 
-@command.command("show", help="One alarm: what, where, since when, by when.")
+@command.command("show", help="One alarm: what, where, since when, by when; of one that is over, what happened.")
 @click.argument("number", type=int, metavar="ID")
 @click.option("--report", "with_report", is_flag=True, help="What was read from 60 s before to 60 s after, of the bus and of the link; of past alarms too.")
 def show(number: int, *, with_report: bool) -> None:
@@ -88,11 +85,12 @@ def show(number: int, *, with_report: bool) -> None:
     if with_report:
         show_report(number, alarm, settings)
     if alarm is None:
-        raise EdgegwError("E-ALARM", f"no open alarm #{number}", "edgegw alarms; those of the past: edgegw alarms history", EXIT_UNKNOWN)
+        show_past(number, settings)
     told = told_of(settings, alarm)
-    *screen, next_step = _show_screen(alarm, language)
+    below = [found["number"] for found in data["alarms"] if found["below"] == number]
+    *screen, next_step = show_screen(alarm, language, below)
     result = Result(
-        {**alarm, "told": told["told"], "waiting": told["waiting"]},
+        {**alarm, "children": below, "told": told["told"], "waiting": told["waiting"]},
         gateway=gateway,
         screen=lambda: [*screen, *told_lines(told, language), next_step],
         rows=lambda: ((name, value) for name, value in alarm.items()),
@@ -100,10 +98,26 @@ def show(number: int, *, with_report: bool) -> None:
     finish(settings, "alarms-show", result)
 
 
+def show_past(number: int, settings: Settings) -> NoReturn:
+    """What is stored of an alarm that is over: a message names this command, and may be read later than its alarm lasts. Raises EdgegwError E-ALARM."""
+    past, gateway, language = ask(settings, "alarm-history", {"number": number, "since_s": _PAST_S})
+    events = past["events"]
+    if not events:
+        raise EdgegwError("E-ALARM", f"no alarm #{number}", "edgegw alarms; those of the past: edgegw alarms history", EXIT_UNKNOWN)
+    lead = say(language, "next", f"edgegw alarms show {number} --report")
+    result = Result(
+        {"number": number, "alarm_id": events[-1]["id"], "state": "over", "events": events},
+        gateway=gateway,
+        screen=lambda: [say(language, "show.over", number), *history_screen({**past, "whole": True}, language), lead],
+        rows=lambda: ((event["at_ms"], event["edge"], event["level"], event["device"], event["text"]) for event in events),
+    )
+    finish(settings, "alarms-show", result)
+
+
 def show_report(number: int, alarm: dict[str, Any] | None, settings: Settings) -> NoReturn:
     """What is known of the alarm while it is open, and its report."""
     report, gateway, language = ask(settings, "alarm-report", {"number": number})
-    head = list(_show_screen(alarm, language))[:-1] if alarm else [f"#{number}  {report['device'] or ''}  {report['rule']}"]
+    head = list(show_screen(alarm, language))[:-1] if alarm else [f"#{number}  {report['device'] or ''}  {report['rule']}"]
     result = Result(
         {"alarm": alarm, "report": report},
         gateway=gateway,
@@ -117,7 +131,11 @@ def show_report(number: int, alarm: dict[str, Any] | None, settings: Settings) -
 @click.argument("number", type=int, metavar="ID")
 @click.option("-m", "note", default="", metavar="TEXT", help="What you are going to do.")
 def ack(number: int, note: str) -> None:
-    _act({"deed": "ack", "number": number, "note": note}, lambda language, data: say(language, "done.ack", number, data["by"]))
+    def sentence(language: str, data: dict[str, Any]) -> str:
+        by, at_ms = data["acknowledged_by"], data["acknowledged_at_ms"]
+        return say(language, "done.ack", number, by) if by == data["by"] else say(language, "done.ack_before", number, by, local(at_ms))
+
+    _act({"deed": "ack", "number": number, "note": note}, sentence)
 
 
 @command.command("reset", help="Ends a latched alarm whose condition has ended.")
@@ -182,91 +200,3 @@ def _act(arguments: dict[str, Any], sentence: Any) -> None:
         rows=lambda: ((name, value) for name, value in data.items()),
     )
     finish(settings, f"alarms-{arguments['deed']}", result)
-
-
-# -- screens
-
-
-def text_of(alarm: dict[str, Any], language: str) -> str:
-    """With the name of the contact where it says more: a module has several of the same text."""
-    text, contact = str((alarm.get("text_zh") if language == "zh" else "") or alarm["text"] or alarm["point"]), alarm.get("contact") or ""
-    return text if contact in text else f"{text} ({contact})"
-
-
-def _list_screen(shown: list[dict[str, Any]], data: dict[str, Any], language: str, exit_code: int) -> Iterator[str]:
-    hidden = sum(alarm["visibility"] != "shown" for alarm in data["alarms"]) - sum(alarm["visibility"] != "shown" for alarm in shown)
-    if shown:
-        heads = [say(language, f"head.{name}") for name in ("alarm", "level", "for", "device", "place", "what")]
-        rows = [
-            [
-                f"#{alarm['number']}",
-                say_level(language, alarm),
-                duration(language, alarm["for_s"]),
-                alarm["device"],
-                alarm["place"] or "-",
-                "; ".join([*_marks(alarm, language), text_of(alarm, language)]),
-            ]
-            for alarm in shown
-        ]
-        yield from table(heads, rows, right=frozenset(), flexible=5, width=screen_width())
-    else:
-        others = len(data["alarms"]) - hidden
-        yield say(language, "none.chosen", others) if others else say(language, "none")
-    if hidden:
-        yield from wrap(say(language, "hidden", hidden), _INDENT, screen_width())
-    yield from fault_lines(data["service_state"], language)
-    for out in data["out_of_service"]:
-        yield from wrap(say(language, "out", out["device"], local(out["until_ms"]), out["by"], out["note"]), _INDENT, screen_width())
-    if shown:
-        yield both_ends(say(language, "next", f"edgegw alarms show {shown[0]['number']}"), say_common(language, "exit", exit_code))
-
-
-def fault_lines(states: list[dict[str, Any]], language: str) -> Iterator[str]:
-    """Devices that nobody should charge at."""
-    for state in states:
-        yield from wrap(say(language, "fault", state["device"], ", ".join(f"#{number}" for number in state["alarms"])), _INDENT, screen_width())
-
-
-def _marks(alarm: dict[str, Any], language: str) -> Iterator[str]:
-    if alarm["state"] == "returned":
-        yield say(language, "mark.latched" if alarm["latched"] else "mark.returned")
-    for mark in (mark for mark in ("chattering", "first_out") if alarm.get(mark)):
-        yield say_word(language, "mark", mark)
-    if alarm["acknowledged"]:
-        yield say(language, "mark.acknowledged", alarm["acknowledged_by"])
-    if alarm["visibility"] == "suppressed" and alarm.get("below"):
-        yield say(language, "mark.below", alarm["below"])
-    elif alarm["visibility"] != "shown":
-        yield say_word(language, "mark", alarm["visibility"])
-
-
-def _show_screen(alarm: dict[str, Any], language: str) -> Iterator[str]:
-    yield f"#{alarm['number']}  {text_of(alarm, language)}"
-    marks = "  ".join(_marks(alarm, language))
-    place = "  ".join(part for part in (alarm["device"], alarm["place"], alarm["point"]) if part)
-    lines = [("level", f"{say_level(language, alarm)}  {marks}".rstrip()), ("device", place)]
-    if alarm["value"] is not None:
-        value = f"{alarm['value']:g} {alarm['unit'] if alarm['unit'] != '1' else ''}".rstrip()
-        lines.append(("value", value if alarm["limit"] is None else say(language, "show.limit", value, f"{alarm['limit']:g}")))
-    lines += [("began", local(alarm["began_at_ms"])), ("raised", local(alarm["raised_at_ms"]))]
-    if alarm.get("told_at_ms") is not None:
-        lines.append(("told", local(alarm["told_at_ms"])))
-    seen = say(language, "show.by", local(alarm["acknowledged_at_ms"]), alarm["acknowledged_by"], alarm["note"]).rstrip() if alarm["acknowledged"] else None
-    lines.append(("acknowledged", seen or say(language, "show.not_yet")))
-    if alarm["cleared_at_ms"] is not None:
-        lines.append(("cleared", local(alarm["cleared_at_ms"])))
-    due = "  ".join(f"{say_word(language, 'show.due', deadline['what'])} {local(deadline['at_ms'])[5:16]}" for deadline in alarm["deadlines"])
-    if due:
-        lines.append(("due", f"{due}  {say(language, 'show.overdue')}" if alarm["overdue"] else due))
-    lines += [(name, alarm.get(f"{name}_zh" if language == "zh" else name) or alarm.get(name, "")) for name in ("cause", "step")]
-    lines.append(("rule", alarm["rule"]))
-    for name, text in ((name, text) for name, text in lines if text):
-        yield from wrap(pad(say(language, f"show.{name}"), _LABEL) + text, _LABEL, screen_width())
-    yield say(language, "next", _next_step(alarm))
-
-
-def _next_step(alarm: dict[str, Any]) -> str:
-    look = f"edgegw bus stats {alarm['device']}" if alarm["rule"] == _BUS_OFFLINE else f"edgegw read {alarm['device']} --fresh"
-    if alarm["state"] == "returned" and alarm["latched"]:
-        return f"{look} | edgegw alarms reset {alarm['number']}"
-    return look if alarm["acknowledged"] else f"{look} | edgegw alarms ack {alarm['number']} -m ..."

@@ -50,6 +50,9 @@ BLOCKS: dict[str, dict[str, tuple[str, str]]] = {
 
 _COMMANDS = {name: row for block in BLOCKS.values() for name, row in block.items()}
 
+# A group that lists without a further word has one name for both; a report is no alarm.
+_OTHER_SCHEMAS = {("alarms-list", False): "alarms", ("alarms-show", True): "alarms-report"}
+
 _EXIT_CODES = """\
  0 done, all good                     6 device answered with an error
  1 checks ran and found an error      7 port or bus held by someone else
@@ -131,12 +134,12 @@ def run(arguments: Sequence[str]) -> int:
         code = _invoke(arguments, settings)
         sys.stdout.flush()
     except EdgegwError as fault:
-        code = _refuse(fault, settings, arguments)
+        code = refuse(fault, settings, arguments)
     except click.exceptions.NoArgsIsHelpError as fault:
         click.echo(fault.ctx.get_help() if fault.ctx else "", err=True)
         code = EXIT_USAGE
     except click.ClickException as fault:
-        code = _refuse(_usage(fault), settings, arguments)
+        code = refuse(_usage(fault), settings, arguments)
     except (KeyboardInterrupt, click.Abort):
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -161,17 +164,27 @@ def _usage(fault: click.ClickException) -> EdgegwError:
     return EdgegwError("E-USAGE", fault.format_message().rstrip("."), f"{context.command_path if context else 'edgegw'} -h", EXIT_USAGE)
 
 
-def _refuse(fault: EdgegwError, settings: Settings, arguments: Sequence[str]) -> int:
+def refuse(fault: EdgegwError, settings: Settings, arguments: Sequence[str]) -> int:
     from edgegw.cli.output import complain, screen_language
 
     # A wrong option may stand in front of --json: whoever asked for JSON gets it all the same.
     wants_json = settings.json or "--json" in arguments
-    command = next((word for word in arguments if word in _COMMANDS), "edgegw")
-    complain(fault, language=screen_language(settings), json_command=command if wants_json else None)
+    complain(fault, language=screen_language(settings), json_command=_schema_of(arguments) if wants_json else None)
     return fault.exit_code
 
 
-def _report_bug(kind: type[BaseException], fault: BaseException, trace: Any) -> None:
+def _schema_of(arguments: Sequence[str]) -> str:
+    """The name under which the command's JSON stands (docs/cli.md), of an error too: `alarms-ack`."""
+    words = [word for word in arguments if word in _COMMANDS][:1]
+    found = importlib.import_module(_COMMANDS[words[0]][0]).command if words else None
+    while isinstance(found, click.Group):
+        inner = next((word for word in arguments if word in found.commands and word not in words), None)
+        words, found = ([*words, inner], found.commands[inner]) if inner else (words, None)
+    name = "-".join(words) or "edgegw"
+    return _OTHER_SCHEMAS.get((name, "--report" in arguments), name)
+
+
+def report_bug(kind: type[BaseException], fault: BaseException, trace: Any) -> None:
     """The last resort: what nobody expected, in one line. Ctrl-C before the first command began is none of it."""
     if issubclass(kind, KeyboardInterrupt):
         return
@@ -182,8 +195,8 @@ def _report_bug(kind: type[BaseException], fault: BaseException, trace: Any) -> 
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    sys.excepthook = _report_bug
+    """Any command; `entry.py` comes before it."""
+    sys.excepthook = report_bug
     if isinstance(sys.stdout, TextIOWrapper):
         # A name in Chinese must not end a command on a terminal that cannot show it.
         sys.stdout.reconfigure(errors="replace")

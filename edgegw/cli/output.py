@@ -63,7 +63,7 @@ def complain(fault: EdgegwError, *, language: str, json_command: str | None) -> 
     line = str(fault)
     if language == "zh" and message:
         step = message.next_zh or fault.next_step
-        line = f"{fault.message_id}: {message.zh}（{fault.text}）" + (f"。下一步: {step}" if step else "")
+        line = f"{fault.message_id}: {message.zh.removesuffix('。')}（{fault.text}）" + (f"。下一步: {step}" if step else "")
     click.echo(line, err=True)
     if json_command:
         _write(frame(json_command, None, ok=False, error=error_object(fault)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgegw.cli.cells import pad, table, wrap
+from edgegw.cli.cells import folded, pad, table, wrap
 from edgegw.cli.output import Result, finish, screen_language, screen_width
 from edgegw.cli.settings import Settings, current
 from edgegw.cli.texts import duration
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _LABEL = 10
 _EPISODES_SHOWN = 20
+# On the list, so that no limit is cut; of thirty words that a device may say the first few are enough.
+_CONDITION_MIN = 24
+_CONDITION_LINES = 3
 _DAY_MS = 86_400_000
 _DAYS_MAX = 366
 
@@ -128,7 +131,9 @@ def _plain(rule: Rule, config: Config) -> dict[str, Any]:
         "level_zh": name_zh(rule.level),
         "origin": "configuration" if own else "shipped",
         "condition_text": condition_text(rule),
+        "condition_text_zh": condition_text(rule, "zh"),
         "short_text": short_text(rule),
+        "short_text_zh": short_text(rule, "zh"),
     }
 
 
@@ -142,29 +147,33 @@ def _list_screen(rules: list[dict[str, Any]], language: str) -> list[str]:
             rule["name"] if rule["enabled"] else f"({rule['name']})",
             say_level(language, rule),
             ",".join(rule["devices"]) or rule["device_class"] or rule["role"] or "-",
-            rule["short_text"],
+            _said(rule, "short_text", language),
         ]
         for rule in rules
     ]
-    return table(heads, rows, right=frozenset(), flexible=3, width=screen_width())
+    return [line for lines in folded(heads, rows, width=screen_width(), least=_CONDITION_MIN, lines=_CONDITION_LINES, yielding=2) for line in lines]
 
 
 def _show_screen(rule: dict[str, Any], language: str) -> Iterator[str]:
     yield f"{rule['name']}  {say_level(language, rule)}  {say(language, 'origin.' + rule['origin'])}"
-    text = (rule["text_zh"] if language == "zh" else "") or rule["text"]
     lines = [
-        ("condition", rule["condition_text"]),
+        ("condition", _said(rule, "condition_text", language)),
         ("whom", ", ".join(rule["devices"]) or rule["device_class"] or "-"),
         ("episode", rule["episode"]),
-        ("what", text),
-        *((name, rule[f"{name}_zh" if language == "zh" else name] or rule[name]) for name in ("cause", "step")),
+        ("what", _said(rule, "text", language)),
+        *((name, _said(rule, name, language)) for name in ("cause", "step")),
         ("explains", ", ".join(rule["explains"])),
-        ("basis", rule.get("basis", "")),
+        ("basis", _said(rule, "basis", language)),
     ]
     for name, value in lines:
         if value:
             yield from wrap(pad(say(language, f"rule.{name}"), _LABEL) + value, _LABEL, screen_width())
     yield say(language, "next", f"edgegw rules test {rule['name']} --days 7")
+
+
+def _said(rule: dict[str, Any], name: str, language: str) -> str:
+    """A text of the rule in the caller's language, as far as there is one."""
+    return str((rule.get(f"{name}_zh") if language == "zh" else "") or rule.get(name, ""))
 
 
 def _trial_screen(data: dict[str, Any], language: str) -> Iterator[str]:
@@ -177,7 +186,7 @@ def _trial_screen(data: dict[str, Any], language: str) -> Iterator[str]:
                 local(found["from_ms"]),
                 "-" if found["to_ms"] is None else duration(language, (found["to_ms"] - found["from_ms"]) / 1000),
                 str(found["device"]),
-                found["text"],
+                _said(found, "text", language),
             ]
             for found in shown
         ]

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from edgegw.cli.entry import serve
 from edgegw.cli.settings import current
-from edgegw.errors import EXIT_OK, EXIT_USAGE, EdgegwError
+from edgegw.errors import EXIT_USAGE, EdgegwError
 
 if TYPE_CHECKING:
     from edgegw.clock import Clock
@@ -29,13 +28,9 @@ _TIME = re.compile(r"(\d+(?:\.\d+)?)@(\d+)=(\d+)")
 @click.command("run", help="The daemon in the foreground; --json writes its log lines as JSON, -v more of them.")
 @click.option("--simulated-time", "words", hidden=True, metavar="SPEED@MONOTONIC_NS=WALL_MS")
 def command(words: str | None) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end_before_start)
-    from edgegw.app import run
-
     settings = current()
     clock = _simulated_time(words) if words else None
-    click.get_current_context().exit(run(Path(settings.config), settings.json, settings.verbose, clock))
+    click.get_current_context().exit(serve(settings.config, json_log=settings.json, verbose=settings.verbose, clock=clock))
 
 
 def _simulated_time(words: str) -> Clock:
@@ -49,8 +44,3 @@ def _simulated_time(words: str) -> Clock:
         raise EdgegwError("E-SIM-TIME", "simulated time is not for a service", "take --simulated-time out of the unit file", EXIT_USAGE)
     sys.stderr.write(f"SIMULATED TIME: {float(found[1]):g} times as fast as the real one. Nothing that is stored, sent or told is true of a real station.\n")
     return Clock(float(found[1]), (int(found[2]), int(found[3])))
-
-
-def _end_before_start(_number: int, _frame: object) -> None:
-    """Until the loop runs and hears the signals itself: opening a large store takes seconds, and nothing is accepted yet."""
-    sys.exit(EXIT_OK)

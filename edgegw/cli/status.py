@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edgegw.cli.alarms import fault_lines
+from edgegw.cli.alarm_screens import fault_lines
 from edgegw.cli.cells import WIDTH, both_ends, pad, table, wrap
 from edgegw.cli.output import Result, finish, paint, screen_language, screen_width
 from edgegw.cli.settings import Settings, current
@@ -195,5 +195,5 @@ def _next_step(data: dict[str, Any]) -> str:
     """At most two commands that lead on from what is wrong."""
     faulty = [thing["error"] for thing in (*data["buses"], *data["uplinks"]) if isinstance(thing.get("error"), dict)]
     steps = [f"edgegw explain {error['id']}" for error in faulty]
-    steps += [f"edgegw read {alarm['device']} --fresh" for alarm in data["alarms"] if alarm["device"]]
+    steps += [f"edgegw alarms show {alarm['number']}" for alarm in data["alarms"]]
     return " | ".join(dict.fromkeys(steps[:2]))

@@ -14,11 +14,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     # -- status
     "status.up": ("up {}", "已运行 {}"),
     "status.clock": ("Clock", "时钟"),
-    "status.cloud": ("Cloud", "云平台"),
+    "status.cloud": ("Cloud", "平台"),
     "status.buffer": ("Buffer", "缓存"),
     "status.line": ("Line", "线路"),
     "status.clock_doubt": ("clock not synchronised", "时钟未同步"),
-    "status.cloud_away": ("cloud away", "云平台未连接"),
+    "status.cloud_away": ("cloud away", "平台未连接"),
     "status.good": ("all good", "一切正常"),
     "status.alarms": ("{} alarms", "{} 条告警"),
     "status.alarm": ("1 alarm", "1 条告警"),

@@ -1,6 +1,8 @@
-"""The words of `edgegw buffer` and `edgegw capacity`, each in English and Chinese under a fixed id."""
+"""The words of `edgegw buffer` and `edgegw capacity` beside those that every screen has, each in English and Chinese under a fixed id."""
 
 from __future__ import annotations
+
+from edgegw.cli.texts import TEXTS as COMMON
 
 TEXTS: dict[str, tuple[str, str]] = {
     "absent": ("The service is not running: reading {} directly", "服务未运行：直接读取 {}"),
@@ -20,25 +22,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "head.to": ("TO", "到"),
     "head.waiting": ("WAITING FOR {}", "待 {} 确认"),
     "head.time": ("TIME", "时间"),
-    "head.device": ("DEVICE", "设备"),
-    "head.point": ("POINT", "测点"),
-    "head.value": ("VALUE", "值"),
-    "head.unit": ("UNIT", "单位"),
-    "head.quality": ("QUALITY", "质量"),
     "stream.event": ("events", "事件"),
     "stream.energy": ("energy", "电能"),
     "stream.telemetry": ("telemetry", "遥测"),
     "stream.record": ("records", "统计记录"),
     "stream.thinned": ("thinned", "抽稀数据"),
-    "quality.good": ("good", "正常"),
-    "quality.suspect": ("suspect", "可疑"),
-    "quality.estimated": ("estimated", "估算"),
-    "quality.late": ("late", "迟到"),
-    "quality.bad": ("bad", "无效"),
-    "quality.offline": ("offline", "离线"),
-    "quality.refused": ("refused", "被拒绝"),
-    "quality.maintenance": ("maintenance", "检修中"),
-    "quality.not fitted": ("not fitted", "未安装"),
     "thinned": ("thinned", "抽稀"),
     "nothing": ("Nothing is stored for that.", "没有相应的数据。"),
     "starts": ("{} starts of the gateway", "网关启动 {} 次"),
@@ -76,7 +64,7 @@ TEXTS: dict[str, tuple[str, str]] = {
 
 def say(language: str, text_id: str, *values: object) -> str:
     """A text in the caller's language, English for an unknown language."""
-    return TEXTS[text_id][language == "zh"].format(*values)
+    return (TEXTS.get(text_id) or COMMON[text_id])[language == "zh"].format(*values)
 
 
 def size(count: float) -> str:

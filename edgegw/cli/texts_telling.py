@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edgegw.cli.texts_alarms import say as say_alarm
+
 TEXTS: dict[str, tuple[str, str]] = {
     "head.channel": ("CHANNEL", "渠道"),
     "head.recipient": ("RECIPIENT", "接收人"),
@@ -9,8 +11,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tried.once": ("tried once", "已尝试 1 次"),
     "head.took": ("TOOK", "用时"),
     "head.said": ("WHAT IT SAID", "应答"),
-    "head.time": ("TIME", "时间"),
-    "head.alarm": ("ALARM", "告警"),
     "head.why": ("WHY", "原因"),
     "outcome.delivered": ("sent", "已发送"),
     "outcome.failed": ("FAILED", "失败"),
@@ -28,8 +28,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "why.again": ("again", "再次"),
     "why.cleared": ("ended", "恢复"),
     "why.summary": ("summary", "汇总"),
+    "why.report": ("report", "报告"),
     "why.test": ("test", "测试"),
     "nobody": ("no [[recipient]] has an address for it", "没有 [[recipient]] 配置该渠道的地址"),
+    "and": (", ", "，"),
     "attempts": ("tried {} times", "已尝试 {} 次"),
     "escalated": ("nobody acknowledged for {} min", "{} 分钟无人确认"),
     "later": ("not before {}", "{} 之后发送"),
@@ -42,7 +44,7 @@ TEXTS: dict[str, tuple[str, str]] = {
 
 def say(language: str, text_id: str, *values: object) -> str:
     """A text in the caller's language, English for an unknown language."""
-    return TEXTS[text_id][language == "zh"].format(*values)
+    return TEXTS[text_id][language == "zh"].format(*values) if text_id in TEXTS else say_alarm(language, text_id, *values)
 
 
 def say_word(language: str, group: str, word: str) -> str:

@@ -6,12 +6,14 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from edgegw.config.channel_model import ChannelTable
 from edgegw.config.finding import ERROR, WARNING
+from edgegw.config.model import Config
 from edgegw.config.site import Doubt, Site
 from edgegw.config.uplink_check import file_mode, is_loopback
 from edgegw.drivers.switching import switchable
@@ -31,6 +33,11 @@ _MAY: dict[str, tuple[str, ...]] = {
     "siren": ("on_time_s_max",),
     "syslog": ("host", "port", "security", "transport", "ca_file"),
 }
+# What a port is used with: RFC 8314 (465 TLS, 587 STARTTLS), RFC 3207 (25), RFC 5425 (6514), RFC 3164 (514).
+_SECURITY: dict[str, dict[int, tuple[str, ...]]] = {
+    "mail": {465: ("tls",), 587: ("starttls", "none"), 25: ("starttls", "none")},
+    "syslog": {6514: ("tls",), 514: ("none",)},
+}
 _EVERY = ("name", "kind", "timeout_s")
 PLACEHOLDERS = ("number", "text", "notice_id", "secret")
 """Of sms_http; each as {word} in url, headers and body."""
@@ -38,6 +45,8 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+: ?\S.*")
 _SECRET_HEADER = re.compile(r"(?i)auth|key|token|secret|password|signature")
+# A field with a value of its own behind it; what is filled in begins with a brace.
+_SECRET_FIELD = re.compile(r"""(?i)([\w-]*(?:secret|passw(?:or)?d|pwd|token|api[_-]?key|app[_-]?key))["']?\s*[=:]\s*["']?[^\s"'&,{}]""")
 _ADDRESS = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")
 _GROUP_OR_OTHERS = 0o077
 
@@ -61,7 +70,8 @@ def check_channels(site: Site, *, running: bool) -> Iterator[Doubt]:
             case "sms_modem":
                 yield from _modem(channel, path, ports)
             case "sms_http":
-                yield from _http(channel, path)
+                doubts = list(_http(channel, path))
+                yield from doubts or _answer(channel, path)
             case "siren":
                 yield from _siren(site, channel, path, relays)
             case "syslog":
@@ -107,11 +117,21 @@ def _mail(channel: ChannelTable, path: _Path) -> Iterator[Doubt]:
     if channel.security == "none" and channel.host and not is_loopback(channel.host):
         text = f'{title}mails and the password would go unencrypted to {channel.host}; use security = "tls" or "starttls"'
         yield Doubt(ERROR, "E-CFG-PLAIN", (*path, "security"), text)
+    else:
+        yield from _port(channel, path)
     if bool(channel.username) != bool(channel.password_file):
         yield Doubt(ERROR, "E-CFG-MISSING", path, f"{title}a login needs username and password_file")
     if channel.sender and not (_ADDRESS.fullmatch(channel.sender) and channel.sender.isascii()):
         text = f'{title}sender must be an address alone, as in "gateway@example.org", found "{channel.sender}"'
         yield Doubt(ERROR, "E-CFG-VALUE", (*path, "sender"), text)
+
+
+def _port(channel: ChannelTable, path: _Path) -> Iterator[Doubt]:
+    """A port that everybody uses for something else: the first bytes would already be wrong."""
+    usual = _SECURITY[channel.kind].get(channel.port)
+    if usual and channel.security not in usual:
+        text = f'{_title(channel)}port {channel.port} is used with security = "{usual[0]}", not "{channel.security}"'
+        yield Doubt(WARNING, "W-CFG-TLS", (*path, "port"), text)
 
 
 def _modem(channel: ChannelTable, path: _Path, ports: dict[str, str]) -> Iterator[Doubt]:
@@ -124,6 +144,13 @@ def _modem(channel: ChannelTable, path: _Path, ports: dict[str, str]) -> Iterato
     if re.fullmatch(r"/dev/tty(USB|ACM)\d+", channel.path):
         text = f"{title}the name {channel.path} can change when something is plugged in; use its name below /dev/serial/by-id"
         yield Doubt(WARNING, "W-CFG-PORT", (*path, "path"), text)
+    mode = file_mode(channel.path)
+    if mode is not None and not stat.S_ISCHR(mode):
+        text = f"{title}{channel.path} is no serial port; `ls /dev/serial/by-id` shows those that are there"
+        yield Doubt(WARNING, "W-CFG-NOPORT", (*path, "path"), text)
+    if channel.smsc.startswith(("00", "+0")):
+        text = f'{title}smsc must begin with + and the country code, or be the number as the operator tells it, found "{channel.smsc}"'
+        yield Doubt(ERROR, "E-CFG-VALUE", (*path, "smsc"), text)
 
 
 def _http(channel: ChannelTable, path: _Path) -> Iterator[Doubt]:
@@ -144,6 +171,17 @@ def _http(channel: ChannelTable, path: _Path) -> Iterator[Doubt]:
     if channel.method == "GET" and channel.body:
         yield Doubt(ERROR, "E-CFG-VALUE", (*path, "body"), f'{title}method "GET" sends no body')
     yield from _headers(channel, path)
+    for key, template in (("url", urlsplit(channel.url).query if _split(channel.url) else ""), ("body", channel.body)):
+        if found := _SECRET_FIELD.search(template):
+            text = f"{title}{key}: {found[1]} looks like a secret; put it into password_file and write {{secret}}"
+            yield Doubt(WARNING, "W-CFG-SECRET", (*path, key), text)
+
+
+def _answer(channel: ChannelTable, path: _Path) -> Iterator[Doubt]:
+    """A fault that is taken for a delivery is an alarm that nobody hears of."""
+    if channel.url and not channel.expect_text and 200 in channel.expect_status:
+        text = f"{_title(channel)}every answer 200 counts as sent; many providers tell faults in one: write into expect_text what a good answer holds"
+        yield Doubt(WARNING, "W-CFG-EXPECT", path, text)
 
 
 def _headers(channel: ChannelTable, path: _Path) -> Iterator[Doubt]:
@@ -195,15 +233,30 @@ def _siren(site: Site, channel: ChannelTable, path: _Path, relays: dict[tuple[st
     if channel.point not in writable:
         can = f"it can switch {', '.join(writable)}" if writable else "its profile declares no point that may be written"
         yield Doubt(ERROR, "E-CFG-WRITE", (*path, "point"), f'{title}"{channel.point}" of {device.code} cannot be switched; {can}')
+    yield from _judged(site.config, channel, profile.profile.device_class)
     other = relays.setdefault((channel.device, channel.point), channel.name)
     if other != channel.name:
         yield Doubt(ERROR, "E-CFG-DUP", (*path, "point"), f'{title}channel "{other}" switches {channel.point} of {channel.device} already')
+
+
+def _judged(config: Config, channel: ChannelTable, device_class: str) -> Iterator[Doubt]:
+    """A rule on the siren's own output: its sound would be an alarm, which sounds it."""
+    text = f'{channel.point} of {channel.device} is the output of channel "{channel.name}": the siren would call people for its own sound'
+    for number, rule in enumerate(config.rule):
+        is_meant = not rule.devices or any(fnmatchcase(channel.device, pattern) for pattern in rule.devices)
+        if rule.enabled and is_meant and rule.device_class in ("", device_class) and fnmatchcase(channel.point, rule.point):
+            yield Doubt(WARNING, "W-CFG-SIREN", ("rule", number, "point"), f'rule "{rule.name}": {text}')
+    for number, device in enumerate(config.device):
+        if device.code == channel.device and channel.point in device.roles:
+            yield Doubt(WARNING, "W-CFG-SIREN", ("device", number, "roles", channel.point), f'device "{device.code}": {text}')
 
 
 def _syslog(channel: ChannelTable, path: _Path) -> Iterator[Doubt]:
     title = _title(channel)
     if channel.security == "starttls":
         yield Doubt(ERROR, "E-CFG-VALUE", (*path, "security"), f'{title}a syslog has security "tls" or "none"')
+    else:
+        yield from _port(channel, path)
     if channel.host and channel.security == "none" and not is_loopback(channel.host):
         text = f"{title}alarms go unencrypted to {channel.host}, and whoever is on the way may read and forge them"
         yield Doubt(WARNING, "W-CFG-PLAIN", (*path, "security"), text)

@@ -98,7 +98,7 @@ def _doubts(config: Config, *, running: bool) -> list[Doubt]:
         *check_supply(site),
         *check_uplinks(config, running=running),
         *check_channels(site, running=running),
-        *check_notify(config),
+        *check_notify(site),
         *check_deadbands(config),
         *judge_quotas(site),
     ]

@@ -29,22 +29,22 @@ class Finding(msgspec.Struct, frozen=True):
         return f"{place}: {self.severity} {self.id}: {self.text}"
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """`; did you mean "baudrate"?`, or nothing when nothing is near."""
-    near = nearest(word, choices)
-    return f'; did you mean "{near}"?' if near else ""
+def did_you_mean(word: str, choices: Iterable[str], most: int = 1) -> str:
+    """`; did you mean "baudrate"?`, up to `most` of them with "or" in between; nothing when nothing is near."""
+    near = _nearest(word.lower(), tuple(choices), most)
+    quoted = " or ".join(f'"{choice}"' for choice in near)
+    return f"; did you mean {quoted}?" if near else ""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """The choice that was probably meant, empty when nothing is near."""
-    return _nearest(word.lower(), tuple(choices))
+    return next(iter(_nearest(word.lower(), tuple(choices), 1)), "")
 
 
 @lru_cache(maxsize=256)
-def _nearest(word: str, choices: tuple[str, ...]) -> str:
+def _nearest(word: str, choices: tuple[str, ...], most: int) -> tuple[str, ...]:
     """Remembered: one wrong name usually stands at many devices."""
     import difflib  # noqa: PLC0415 - only a mistake needs it
 
     by_lower = {choice.lower(): choice for choice in choices}
-    near = difflib.get_close_matches(word, by_lower, n=1, cutoff=_NEAR)
-    return by_lower[near[0]] if near else ""
+    return tuple(by_lower[near] for near in difflib.get_close_matches(word, by_lower, n=most, cutoff=_NEAR))

@@ -19,7 +19,9 @@ class Level(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Meta(description="What is promised within how many hours of the raise: { plan = 4, arrive = 8 }. Who acknowledges keeps the first of them."),
     ] = {}
     report: Annotated[bool, Meta(description="The readings around the raise are written down with it and sent (alarm_report).")] = False
-    out_of_service: Annotated[bool, Meta(description="A device with an alarm of this level is out of service until the alarm is over.")] = False
+    out_of_service: Annotated[
+        bool, Meta(description="A device with a fault of this level (device_fault of its rule) is out of service until the alarm is over.")
+    ] = False
     formerly: Annotated[
         list[str],
         Meta(description="Levels that are called so now, or have gone into this one: rules and stored alarms of these names are taken as of this level."),

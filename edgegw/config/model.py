@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from edgegw.config.channel_model import ChannelTable
 from edgegw.config.level_model import Level
-from edgegw.config.notify_model import Recipient, Route
+from edgegw.config.notify_model import Recipient, Route, TellingTable
 from edgegw.config.rule_model import Rule, Term
 from edgegw.config.supply_model import Supply
 
@@ -155,7 +155,10 @@ class Device(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Seconds, Meta(description="Without an answer for this long, and 3 polls failed, the device is offline; 0: 15 s, an inverter 60 s.", ge=0)
     ] = 0.0
 
-    rated_kw: Annotated[float, Meta(description="Rated power in kW: larger steps of its registers are judged by it; 0: not judged.", ge=0, le=1_000_000)] = 0.0
+    rated_kw: Annotated[
+        float,
+        Meta(description="Rated power in kW, of an inverter the peak power of its modules: its registers are judged by it; 0: not judged.", ge=0, le=1_000_000),
+    ] = 0.0
     sleep_states: Annotated[
         list[Annotated[int, Meta(ge=0)]],
         Meta(description="Codes of the point state with which an inverter goes to sleep: when it falls silent after one of them it is asleep."),
@@ -166,7 +169,7 @@ class Device(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = {}
 
     roles: Annotated[
-        dict[str, Literal["ambient", "busbar", "joint", "battery_box"]],
+        dict[str, Literal["ambient", "busbar", "joint", "battery_box", "array"]],
         Meta(description='What its points measure, where rules must know: roles = { "temperature.1" = "busbar", "temperature.8" = "ambient" }.'),
     ] = {}
 
@@ -306,6 +309,7 @@ class Config(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     balance: list[Balance] = []
     deadband: list[Deadband] = []
     uplink: list[Uplink] = []
+    telling: TellingTable = TellingTable()
     channel: list[ChannelTable] = []
     recipient: list[Recipient] = []
     route: list[Route] = []

@@ -1,41 +1,39 @@
-"""Who would be told of an alarm: routes that lead nowhere, names that do not exist, levels that nobody hears of."""
+"""Who would be told of an alarm: people and channels that no route reaches, addresses that reach nobody, levels that nobody hears of."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import Final
 
 from edgegw.config.finding import ERROR, WARNING, did_you_mean
-from edgegw.config.level_check import level_names
 from edgegw.config.level_model import SHIPPED_LEVELS
 from edgegw.config.model import Config
-from edgegw.config.notify_model import WITHOUT_RECIPIENT, Route
-from edgegw.config.site import Doubt
+from edgegw.config.notify_model import WITHOUT_RECIPIENT, Recipient, Route, TellingTable
+from edgegw.config.number_check import doubt_of
+from edgegw.config.route_check import check_route
+from edgegw.config.site import Doubt, Site
 
-_NUMBER = re.compile(r"\+?[0-9]{3,15}")
-# What the address of a recipient looks like, by the kind of its channel.
-_FORMS: Final = {"mail": re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+"), "sms_modem": _NUMBER, "sms_http": _NUMBER}
-
+_MAIL: Final = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")
 _DAY_MINUTES: Final = 1440
 _WEEK_MINUTES: Final = 7 * _DAY_MINUTES
 
-_Path = tuple[str, int]
 
-
-def check_notify(config: Config) -> Iterator[Doubt]:
+def check_notify(site: Site) -> Iterator[Doubt]:
+    config = site.config
     kinds = {channel.name: channel.kind for channel in config.channel}
-    yield from _recipients(config, kinds)
-    for number, route in enumerate(config.route):
-        yield from _route(config, route, ("route", number), kinds)
+    mistakes = [*_recipients(config, kinds), *(doubt for number in range(len(config.route)) for doubt in check_route(site, number))]
+    yield from mistakes
+    yield from _figures(config.telling)
     if not config.channel:
         return
     if not config.route:
         text = "there are channels but no [[route]]: nobody is told of any alarm"
         yield Doubt(WARNING, "W-CFG-UNTOLD", ("channel", 0), text)
         return
-    yield from _channels(config)
+    # A name that is wrong or missing in a route or an address is one mistake, told there.
+    if not any(doubt.severity == ERROR for doubt in mistakes):
+        yield from _channels(config)
     for level in config.level or SHIPPED_LEVELS:
         takers = [route for route in config.route if _takes_all_of(route, {level.name, *level.formerly})]
         if not takers:
@@ -47,21 +45,35 @@ def check_notify(config: Config) -> Iterator[Doubt]:
             yield Doubt(WARNING, "W-CFG-UNTOLD", ("route", config.route.index(people[0])), text)
 
 
+def _figures(telling: TellingTable) -> Iterator[Doubt]:
+    """What must not be less than what."""
+    if telling.retry_max_s < telling.retry_first_s:
+        text = f"[telling]: retry_max_s must be at least retry_first_s, {telling.retry_first_s:g}, found {telling.retry_max_s:g}"
+        yield Doubt(ERROR, "E-CFG-RANGE", ("telling", "retry_max_s"), text)
+    if telling.storm_notices_severe < telling.storm_notices:
+        text = f"[telling]: storm_notices_severe must be at least storm_notices, {telling.storm_notices}, found {telling.storm_notices_severe}"
+        yield Doubt(ERROR, "E-CFG-RANGE", ("telling", "storm_notices_severe"), text)
+
+
 def _channels(config: Config) -> Iterator[Doubt]:
-    """Channels that nothing leads to. A name that is wrong in a route or an address is one mistake, told there."""
-    named = [*(route.channels for route in config.route), *(recipient.address for recipient in config.recipient)]
-    if not all(recipient.address for recipient in config.recipient) or {name for names in named for name in names} - {
-        channel.name for channel in config.channel
-    }:
-        return
+    """Channels that nothing leads to."""
     for number, channel in enumerate(config.channel):
         if channel.kind in WITHOUT_RECIPIENT:
-            if not any(channel.name in names for names in named):
+            if not any(channel.name in route.channels for route in config.route):
                 text = f'channel "{channel.name}": no route has it in its channels: it is told nothing'
                 yield Doubt(WARNING, "W-CFG-UNTOLD", ("channel", number, "name"), text)
-        elif config.recipient and not any(channel.name in recipient.address for recipient in config.recipient):
+        elif not any(channel.name in recipient.address for recipient in config.recipient):
             text = f'channel "{channel.name}": no recipient has an address for it: it reaches nobody'
             yield Doubt(WARNING, "W-CFG-UNTOLD", ("channel", number, "name"), text)
+        elif not any(_goes_by(route, channel.name, config) for route in config.route):
+            text = f'channel "{channel.name}": no route leads by it to anybody who has an address for it: it is told nothing'
+            yield Doubt(WARNING, "W-CFG-UNTOLD", ("channel", number, "name"), text)
+
+
+def _goes_by(route: Route, channel: str, config: Config) -> bool:
+    """Whether the route tells a person by this channel, at once or later."""
+    reached = {recipient.name for recipient in config.recipient if channel in recipient.address}
+    return (not route.channels or channel in route.channels) and bool(reached & {*route.recipients, *route.escalate_to})
 
 
 def _recipients(config: Config, kinds: Mapping[str, str]) -> Iterator[Doubt]:
@@ -69,70 +81,36 @@ def _recipients(config: Config, kinds: Mapping[str, str]) -> Iterator[Doubt]:
     # A name that is wrong or missing in a route is one mistake, told there.
     is_settled = bool(named) and named <= {recipient.name for recipient in config.recipient}
     seen: set[str] = set()
+    owners: dict[tuple[str, str], str] = {}
     for number, recipient in enumerate(config.recipient):
         path = ("recipient", number)
         title = f'recipient "{recipient.name}": '
         if recipient.name in seen:
             yield Doubt(ERROR, "E-CFG-DUP", (*path, "name"), f"{title}the name stands twice")
         seen.add(recipient.name)
-        for channel, address in recipient.address.items():
-            if channel not in kinds:
-                yield Doubt(ERROR, "E-CFG-TOLD", (*path, "address"), f'{title}no channel "{channel}"{did_you_mean(channel, kinds)}')
-            elif kinds[channel] in WITHOUT_RECIPIENT:
-                yield Doubt(WARNING, "W-CFG-UNUSED", (*path, "address"), f'{title}channel "{channel}" of kind "{kinds[channel]}" needs no address')
-            elif not _FORMS[kinds[channel]].fullmatch(address):
-                like = "duty@example.cn" if kinds[channel] == "mail" else "+8613800000000"
-                yield Doubt(ERROR, "E-CFG-VALUE", (*path, "address"), f'{title}{channel} must be like {like}, found "{address}"')
+        yield from _addresses(recipient, path, kinds, owners)
         if is_settled and recipient.name not in named:
             yield Doubt(WARNING, "W-CFG-UNTOLD", (*path, "name"), f"{title}no route names it: it is told nothing")
         if not recipient.address:
             yield Doubt(ERROR, "E-CFG-MISSING", path, f'{title}no address; address = {{ mail = "duty@example.cn" }}')
 
 
-def _route(config: Config, route: Route, path: _Path, kinds: Mapping[str, str]) -> Iterator[Doubt]:
-    title = f'route "{route.name}": '
-    if [other.name for other in config.route].index(route.name) != path[1]:
-        yield Doubt(ERROR, "E-CFG-DUP", (*path, "name"), f"{title}the name stands twice")
-    known_levels = level_names(config)
-    for level in route.levels:
-        if level not in known_levels:
-            text = f'{title}no level "{level}"{did_you_mean(level, known_levels)}; there are {", ".join(known_levels)}'
-            yield Doubt(ERROR, "E-CFG-LEVEL", (*path, "levels"), text)
-    for channel in route.channels:
+def _addresses(recipient: Recipient, path: tuple[str, int], kinds: Mapping[str, str], owners: dict[tuple[str, str], str]) -> Iterator[Doubt]:
+    """`owners`: whose an address is, by channel; this recipient's are added."""
+    title, place = f'recipient "{recipient.name}": ', (*path, "address")
+    for channel, address in recipient.address.items():
         if channel not in kinds:
-            yield Doubt(ERROR, "E-CFG-TOLD", (*path, "channels"), f'{title}no channel "{channel}"{did_you_mean(channel, kinds)}')
-    yield from _people(config, route, path, kinds)
-    personal = [channel for channel in route.channels if kinds.get(channel, "siren") not in WITHOUT_RECIPIENT]
-    if not route.recipients and not any(kinds.get(channel) in WITHOUT_RECIPIENT for channel in route.channels):
-        yield Doubt(ERROR, "E-CFG-MISSING", path, f"{title}it leads to nobody; recipients is missing")
-    elif not route.recipients and personal:
-        yield Doubt(WARNING, "W-CFG-UNTOLD", (*path, "channels"), f"{title}{', '.join(personal)} cannot tell anybody without recipients")
-    subjects = [config.gateway.gateway, *(device.code for device in config.device), *(computed.code for computed in config.computed)]
-    subjects += [*(bus.name for bus in config.bus), *(uplink.name for uplink in config.uplink)]
-    for pattern in route.devices:
-        if not any(fnmatchcase(subject, pattern) for subject in subjects):
-            text = f'{title}no device or bus has the name "{pattern}"{did_you_mean(pattern, subjects)}'
-            yield Doubt(WARNING, "W-CFG-UNTOLD", (*path, "devices"), text)
-    yield from _times(route, path, title)
-
-
-def _people(config: Config, route: Route, path: _Path, kinds: Mapping[str, str]) -> Iterator[Doubt]:
-    title, people = f'route "{route.name}": ', {recipient.name: recipient for recipient in config.recipient}
-    for key, names in (("recipients", route.recipients), ("escalate_to", route.escalate_to)):
-        for name in names:
-            if name not in people:
-                yield Doubt(ERROR, "E-CFG-TOLD", (*path, key), f'{title}no recipient "{name}"{did_you_mean(name, people)}')
-            elif kinds.keys() >= set(route.channels) and route.channels and not any(channel in people[name].address for channel in route.channels):
-                yield Doubt(ERROR, "E-CFG-TOLD", (*path, key), f'{title}"{name}" has no address for {", ".join(route.channels)}')
-
-
-def _times(route: Route, path: _Path, title: str) -> Iterator[Doubt]:
-    begin, _, end = route.hours.partition("-")
-    if route.hours and begin == end:
-        yield Doubt(ERROR, "E-CFG-VALUE", (*path, "hours"), f"{title}hours that end when they begin; leave them out for the whole day")
-    if bool(route.escalate_after_min) != bool(route.escalate_to):
-        missing = "escalate_to" if route.escalate_after_min else "escalate_after_min"
-        yield Doubt(ERROR, "E-CFG-MISSING", path, f"{title}an escalation needs {missing} too")
+            yield Doubt(ERROR, "E-CFG-TOLD", place, f'{title}no channel "{channel}"{did_you_mean(channel, kinds)}')
+        elif kinds[channel] in WITHOUT_RECIPIENT:
+            yield Doubt(WARNING, "W-CFG-UNUSED", place, f'{title}channel "{channel}" of kind "{kinds[channel]}" needs no address')
+        elif kinds[channel] == "mail" and not _MAIL.fullmatch(address):
+            yield Doubt(ERROR, "E-CFG-VALUE", place, f'{title}{channel} must be like duty@example.cn, found "{address}"')
+        elif kinds[channel] != "mail" and (doubt := doubt_of(address, dialled=kinds[channel] == "sms_modem")):
+            yield Doubt(doubt.severity, "E-CFG-VALUE" if doubt.severity == ERROR else "W-CFG-NUMBER", place, f"{title}{channel} {doubt.text}")
+        owner = owners.setdefault((channel, address), recipient.name)
+        if owner != recipient.name and address:
+            text = f'{title}{channel} {address} is that of "{owner}": notices come twice, and an escalation reaches nobody new'
+            yield Doubt(WARNING, "W-CFG-SAME", place, text)
 
 
 def _shut(routes: list[Route]) -> str:

@@ -1,4 +1,4 @@
-"""Of the configuration: who is told of an alarm, by which channel, when, and who is next when nobody acknowledges it."""
+"""Of the configuration: who is told of an alarm, by which channel, when, how much at once, and who is next when nobody acknowledges it."""
 
 from __future__ import annotations
 
@@ -53,3 +53,34 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 0
     escalate_to: Annotated[list[str], Meta(description="Who is told then, one after the other, each after that many minutes more.")] = []
     tell_cleared: Annotated[bool, Meta(description="Who was told of an alarm is told of its end too.")] = True
+
+
+class TellingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much is told at once, and how often it is tried; docs/alarms.md says why it is so by default."""
+
+    settle_s: Annotated[
+        float, Meta(description="What another alarm may explain waits so long for it: polls go round, and children are found before their root.", ge=0, le=60)
+    ] = 3.0
+    chatter_span_s: Annotated[
+        float, Meta(description="The third raise of one alarm within this time is told once and kept active (ISA-18.2: a minute); 0: never.", ge=0, le=3600)
+    ] = 60.0
+    chatter_release_s: Annotated[float, Meta(description="Until it was quiet for this long.", ge=10, le=86_400)] = 300.0
+    flood_notices: Annotated[
+        int, Meta(description="More things to tell than these within flood_span_s are a flood (ISA-18.2: 10); half of them end it.", ge=2, le=1000)
+    ] = 10
+    flood_span_s: Annotated[float, Meta(description="Its span, and the time from one summary of a flood to the next.", ge=60, le=86_400)] = 600.0
+    storm_notices: Annotated[
+        int, Meta(description="One person is sent so many notices by a channel within storm_span_s, then one summary of the rest.", ge=1, le=1000)
+    ] = 10
+    storm_notices_severe: Annotated[
+        int, Meta(description="The same for the second highest level, which waits for no lesser one. The most severe and safety have no limit.", ge=1, le=1000)
+    ] = 30
+    storm_span_s: Annotated[float, Meta(description="The span of both.", ge=60, le=86_400)] = 600.0
+    retry_first_s: Annotated[float, Meta(description="A failed attempt is made again after this time, then after twice as long each time.", ge=1, le=3600)] = (
+        5.0
+    )
+    retry_max_s: Annotated[float, Meta(description="The longest of these pauses; something new is tried within 10 s all the same.", ge=1, le=86_400)] = 300.0
+    give_up_h: Annotated[
+        float,
+        Meta(description="A notice that nobody could be told for so long is given up, with an event: by then somebody has seen it on site.", ge=1, le=168),
+    ] = 24.0

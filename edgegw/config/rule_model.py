@@ -85,6 +85,13 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ] = []
     alone: Annotated[bool, Meta(description="Told also when another alarm explains it.")] = False
     safety: Annotated[bool, Meta(description="Fire, smoke, water, intrusion: never hidden below another alarm, shelved for an hour at most.")] = False
+    device_fault: Annotated[
+        bool,
+        Meta(
+            description="Of a level with out_of_service: it is a fault of the device itself, which is out of service until the alarm is over. "
+            "false: it tells of something else (a hot joint, the mains)."
+        ),
+    ] = True
     instead_of: Annotated[
         str,
         Meta(

@@ -22,7 +22,7 @@ _CERTAIN = frozenset({"E-CFG-DUP", "E-CFG-UNIT-DUP", "E-CFG-BUS", "E-CFG-PROFILE
 # What a device or bus that was left out could have answered.
 _NEEDS_ALL_DEVICES = frozenset({"W-CFG-RULE", "W-CFG-EMPTY", "E-CFG-WRITE"})
 _NEEDS_ALL_BUSES = frozenset({"E-CFG-BUS"})
-_NEEDS_ALL_LEVELS = frozenset({"E-CFG-LEVEL"})
+_NEEDS_ALL_LEVELS = frozenset({"E-CFG-LEVEL", "W-CFG-ESCALATION"})
 # Names of channels, recipients and routes that stand in one another.
 _NEEDS_ALL_TOLD = frozenset({"E-CFG-TOLD", "W-CFG-UNTOLD"})
 
@@ -50,6 +50,8 @@ class Rest(msgspec.Struct, frozen=True):
         if doubt_id in _NEEDS_ALL_LEVELS and any(table == "level" for table, *_ in self.touched):
             return False
         if doubt_id in _NEEDS_ALL_TOLD and any(table in {"channel", "recipient", "route", "level", "device", "bus"} for table, *_ in self.touched):
+            return False
+        if path[-1:] == ("rules",) and "rule" in self.dropped:
             return False
         return doubt_id in _CERTAIN or self._in_file(path)[:2] not in self.touched
 

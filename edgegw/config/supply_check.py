@@ -10,6 +10,8 @@ from edgegw.points import wants
 
 # What the rules about the connection look at.
 _JUDGED = ("active_power", "apparent_power", "power_factor")
+# What the yield of inverters is judged by, and the role of the sensor that lies as their modules do (truth/yields.py, which knows no configuration).
+_SUN_POINT, _SUN_ROLE = "irradiance", "array"
 
 
 def check_supply(site: Site) -> Iterator[Doubt]:
@@ -27,6 +29,7 @@ def check_supply(site: Site) -> Iterator[Doubt]:
             text = f"supply: {supply.meter} has none of {', '.join(_JUDGED)}"
             yield Doubt(WARNING, "W-CFG-UNUSED", ("supply", "meter"), text)
     yield from _roles(site)
+    yield from _suns(site)
 
 
 def _roles(site: Site) -> Iterator[Doubt]:
@@ -36,6 +39,15 @@ def _roles(site: Site) -> Iterator[Doubt]:
             if points is not None and point not in points:
                 text = f'device "{device.code}": {device.profile} has no point "{point}"{did_you_mean(point, points)}'
                 yield Doubt(ERROR, "E-CFG-POINT", ("device", number, "roles", point), text)
+
+
+def _suns(site: Site) -> Iterator[Doubt]:
+    """Nobody but the technician knows which of two sensors sees what the modules see."""
+    suns = [(number, device) for number, device in enumerate(site.config.device) if _SUN_POINT in (_points(site, device.code) or ())]
+    if len(suns) > 1 and sum(device.roles.get(_SUN_POINT) == _SUN_ROLE for _, device in suns) != 1:
+        names = ", ".join(device.code for _, device in suns)
+        text = f'{names} all measure the irradiance: one of them needs roles = {{ "{_SUN_POINT}" = "{_SUN_ROLE}" }}, or no yield is judged'
+        yield Doubt(WARNING, "W-CFG-SUN", ("device", suns[-1][0], "code"), text)
 
 
 def _points(site: Site, code: str) -> list[str] | None:

@@ -51,7 +51,8 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True):
     release_ms: int = 300_000
     """What chatters is quiet after this time without an edge."""
     flood_ms: int = 600_000
-    """More than ten annunciations within it are a flood."""
+    """More than `flood_notices` annunciations within it are a flood."""
+    flood_notices: int = 10
     summary_ms: int = 60_000
     """What a flood gathers is told for the first time after this."""
 
@@ -80,7 +81,7 @@ class Annunciation:
         self._due: dict[str, int] = {}
         """By key of the episode; other entries of the queue are void."""
         self._count = 0
-        self._flood = Flood(restored, windows.flood_ms, windows.summary_ms)
+        self._flood = Flood(restored, windows.flood_ms, windows.summary_ms, windows.flood_notices)
         self._is_flood_touched = False
         self._flood_stored_ms = -FAR
         self.due_ms: int = 0 if FLOOD_KEY in restored or any(episode.owed for episode in journal.open.values()) else FAR
@@ -109,22 +110,21 @@ class Annunciation:
         """Tells what is due by `now`, in the order of its times."""
         if not self._begun:
             self._begin(now)
-        while self._next_ms() <= now.mono_ms:
-            if self._flood.due_ms <= (self._queue[0][0] if self._queue else FAR):
-                self._tell_flood(now.at(self._flood.due_ms))
+        while True:
+            flood_ms, queued_ms = self._flood.due_ms, self._queue[0][0] if self._queue else FAR
+            self.due_ms = min(flood_ms, queued_ms)
+            if self.due_ms > now.mono_ms:
+                break
+            if flood_ms <= queued_ms:
+                self._tell_flood(now.at(flood_ms))
                 continue
             due_ms, _, key = heapq.heappop(self._queue)
             if self._due.get(key) == due_ms:
                 del self._due[key]
                 self._decide(self._journal.open[key], now.at(due_ms))
-        self.due_ms = self._next_ms()
         if self._is_flood_touched and (self._flood.since is None or now.mono_ms >= self._flood_stored_ms + FLOOD_STORED_MS):
             self._is_flood_touched, self._flood_stored_ms = False, now.mono_ms
             self._journal.keep_state(FLOOD_KEY, self._flood.stored(now))
-
-    def _next_ms(self) -> int:
-        flood_ms = self._flood.due_ms
-        return min(self._queue[0][0], flood_ms) if self._queue else flood_ms
 
     def _begin(self, now: Moment) -> None:
         """What the last start owed: its root may have to be found again."""
@@ -181,7 +181,7 @@ class Annunciation:
         count = due.total - len(members) + len(told)
         if told:
             marked = [self._mark(episode, at, in_summary=True) if episode.alarm_id in self._journal.keys else episode for episode in told]
-            self._journal.tell(Told(Why.SUMMARY, at.wall_ms, marked[0], others=tuple(marked[:OTHERS_MAX]), count=count))
+            self._journal.tell(Told(Why.SUMMARY, at.wall_ms, marked[0], others=tuple(marked), count=count))
             levels = Counter(episode.facts.level for episode in told)
             self._note_flood("summary", at, {"count": count, "levels": dict(levels), "numbers": [episode.number for episode in told[:OTHERS_MAX]]})
         if due.is_over:

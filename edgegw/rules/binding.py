@@ -17,6 +17,7 @@ from edgegw.rules.averages import Average
 from edgegw.rules.conditions import FAR, Limits, State, scale
 from edgegw.rules.episode import Moment, episode_key
 from edgegw.rules.groups import GROUPED, Operand, Peers, group_of
+from edgegw.rules.lasting import CARRIED_PREFIX, LAST_PREFIX
 from edgegw.rules.probes import NO_WORDS, PLAIN, AnyOf, Probe, Term
 
 _log = logging.getLogger("edgegw.rules")
@@ -188,21 +189,22 @@ class Binder:
         of_role = [name for name, role in self._roles.items() if role == reference[1:]]
         return of_role[0] if len(of_role) == 1 else ("", "")
 
-    def _operand(self, place: _Place) -> Operand:
-        operand = Operand()
+    def _operand(self, place: _Place, least: int | None = None) -> Operand:
+        operand = Operand(least=least, carried_key=f"{CARRIED_PREFIX}{place.source.device}/{place.point.name}/{least}")
         self._operands.setdefault(place.source.source_id, []).append((place.position, operand))
         return operand
 
     def _peers(self, watch: Watch) -> Peers:
         """Its device's points that the rule judges too, in its own group."""
         rule, group = watch.rule, group_of(watch.point.name, watch.rule.group_size)
+        least = round(rule.least * 10**watch.point.decimals)
         known = self._groups.get((rule.name, watch.device, group))
         if known is None:
             places = {place.point.name: place for place in self._named_by(watch.device, rule.point)}
             of_role = {name: place for name, place in places.items() if not rule.role or self._roles.get((watch.device, name)) == rule.role}
-            known = {name: self._operand(place) for name, place in of_role.items() if group_of(name, rule.group_size) == group}
+            known = {name: self._operand(place, least) for name, place in of_role.items() if group_of(name, rule.group_size) == group}
             self._groups[rule.name, watch.device, group] = known
-        return Peers(known[watch.point.name], tuple(known.values()), round(rule.least * 10**watch.point.decimals))
+        return Peers(known[watch.point.name], tuple(known.values()), least)
 
     def _term(self, rule: Rule, term: TermConfig, device: str) -> list[tuple[_Place, Term]]:
         """Each point that it looks at; none where the station has no such point: the rule cannot hold there."""
@@ -212,7 +214,7 @@ class Binder:
             is_text = place.point.kind == "text"
             scaled = scale(term.condition, term.limit, 0.0, place.point.decimals) if is_text == (term.condition == "word") else None
             if scaled is not None:
-                found.append((place, Term(Limits(term.condition, *scaled, 0, 0, 0), frozenset({term.word}), last=term.last)))
+                found.append((place, Term(Limits(term.condition, *scaled, 0, 0, 0), frozenset({term.word}), last_key=_last_key(term, place))))
         if not found:
             _log.info("rule %s does not act on %s: there is no %s to go with it", rule.name, device, term.point)
         return found
@@ -233,6 +235,11 @@ def _key(rule: Rule, device: str, point: str) -> str:
     if not rule.episode:
         return episode_key(rule.name, device, point)
     return episode_key(rule.episode, device, point if "*" in rule.point and not rule.per_device else "")
+
+
+def _last_key(term: TermConfig, place: _Place) -> str:
+    """What it asks stands in it: what was stored of another limit or word answers nothing."""
+    return f"{LAST_PREFIX}{place.source.device}/{place.point.name}/{term.condition}/{term.word or term.limit}" if term.last else ""
 
 
 def _judged(rule: Rule, source: Source) -> Iterator[tuple[int, Point]]:

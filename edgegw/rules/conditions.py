@@ -120,25 +120,16 @@ def sample(limits: Limits, state: State, mono_ms: int, value: int) -> tuple[Stat
 
 def step(limits: Limits, state: State, mono_ms: int, *, holding: bool) -> tuple[State, Edge | None]:
     """The same for a condition that was decided already."""
-    if state.condition is _ACTIVE or state.condition is _PENDING_OFF:
-        return _sample_active(limits, state, mono_ms, holding=holding)
-    if not holding:
-        return State(_NORMAL, mono_ms, mono_ms), None
-    if state.condition is _PENDING_ON:
-        return State(_PENDING_ON, state.since_ms, mono_ms), None
-    if limits.on_delay_ms:
-        return State(_PENDING_ON, mono_ms, mono_ms), None
-    return State(_ACTIVE, mono_ms, mono_ms), Edge.RAISED
-
-
-def _sample_active(limits: Limits, state: State, mono_ms: int, *, holding: bool) -> tuple[State, Edge | None]:
-    if holding:
-        return State(_ACTIVE, mono_ms, mono_ms), None
-    if state.condition is _PENDING_OFF:
-        return State(_PENDING_OFF, state.since_ms, mono_ms), None
-    if limits.off_delay_ms:
-        return State(_PENDING_OFF, mono_ms, mono_ms), None
-    return State(_NORMAL, mono_ms, mono_ms), Edge.CLEARED
+    condition = state.condition
+    is_active = condition is _ACTIVE or condition is _PENDING_OFF
+    if holding == is_active:
+        return State(_ACTIVE if is_active else _NORMAL, mono_ms, mono_ms), None
+    pending = _PENDING_OFF if is_active else _PENDING_ON
+    if condition is pending:
+        return State(pending, state.since_ms, mono_ms), None
+    if limits.off_delay_ms if is_active else limits.on_delay_ms:
+        return State(pending, mono_ms, mono_ms), None
+    return (State(_NORMAL, mono_ms, mono_ms), Edge.CLEARED) if is_active else (State(_ACTIVE, mono_ms, mono_ms), Edge.RAISED)
 
 
 def due_ms(limits: Limits, state: State) -> int | None:
@@ -155,7 +146,8 @@ def run_out(limits: Limits, state: State, now_ms: int) -> tuple[State, Edge | No
     due = due_ms(limits, state)
     if due is None or now_ms < due:
         return state, None
-    if due - state.seen_ms > limits.stale_ms:
+    is_missed = limits.condition == "missing" and state.condition is _PENDING_ON  # a silent device is probed and not read: that nothing comes is no doubt
+    if due - state.seen_ms > limits.stale_ms and not is_missed:
         return lose(state), None
     if state.condition is _PENDING_ON:
         return State(_ACTIVE, due, state.seen_ms), Edge.RAISED
@@ -172,10 +164,10 @@ def quiet_range(limits: Limits, state: State, value: int | None) -> tuple[int, i
     """Values, both ends included, that would change nothing: the one comparison that most values cost. Empty (1, 0) while a delay runs."""
     if state.condition is _PENDING_ON or state.condition is _PENDING_OFF or value is None:
         return (1, 0)
-    if limits.condition == "equals":
-        return (value, value)
-    below = (limits.condition == "high") != state.is_active
-    limit = limits.hold_limit if state.is_active else limits.set_limit
-    if below:
-        return (-FAR, limit) if limits.condition == "high" else (-FAR, limit - 1)
-    return (limit + 1, FAR) if limits.condition == "high" else (limit, FAR)
+    is_active = state.condition is _ACTIVE
+    limit = limits.hold_limit if is_active else limits.set_limit
+    if limits.condition == "high":
+        return (limit + 1, FAR) if is_active else (-FAR, limit)
+    if limits.condition == "low":
+        return (-FAR, limit - 1) if is_active else (limit, FAR)
+    return (value, value)  # equals

@@ -1,6 +1,7 @@
-"""What a severe alarm brings beside itself, as its level says (`[[level]]`): its device is out of service, and a report of the minute around it is owed.
+"""What a severe alarm brings beside itself, as its level says (`[[level]]`): a defective device is out of service, and a report of the minute around it is owed.
 
-    out_of_service   first such alarm of a device ─► event service_state: out_of_service ─► last of them over ─► event service_state: in_service
+    out_of_service   first such alarm of a device that is a fault of it (`device_fault` of the rule) ─► event service_state: out_of_service
+                     last of them over ─► event service_state: in_service
     report           raised ─► order in the store ─► 60 s later the record `alarm_report`, made by `alarm_reports.py` of the daemon
 
 Both follow the alarm's events and go into their transaction. What hides an alarm from people (a root, a shelf, a device that people have taken
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -18,8 +20,9 @@ import msgspec
 from edgegw.config.model import Rule
 from edgegw.model import ClockTrust, Event
 from edgegw.rules.conditions import Edge
-from edgegw.rules.episode import Episode, Moment
+from edgegw.rules.episode import Episode, Facts, Moment
 from edgegw.rules.levels import level_of
+from edgegw.rules.shipped import shipped_rules
 from edgegw.rules.work_order import OPENING
 
 if TYPE_CHECKING:
@@ -36,8 +39,8 @@ ORDER_PREFIX: Final = "rules/report/"
 REPORT_SPAN_MS: Final = 60_000
 # Each is made within a minute or two; a storm of more tells nothing that these do not.
 ORDERS_MAX: Final = 64
-# What an input module tells is no fault of the module, and nobody charges at the gateway.
-_NO_FAULT: Final = frozenset({"input", "gateway"})
+# What an input module tells is no fault of the module; computed points have no device, and nobody charges at the gateway.
+_NO_FAULT: Final = frozenset({"input", "computed", "gateway"})
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -72,6 +75,7 @@ class Consequences:
         self._journal = journal
         self._rules = {rule.name: rule for rule in rules}
         self._classes = classes
+        self._is_fault = {rule.name: is_device_fault(rule) for rule in rules}
         self.out = {key.removeprefix(STATE_PREFIX): out for key, out in _stored(restored, STATE_PREFIX, Out)}
         """Devices that are published as out of service."""
         self._faults: dict[str, set[str]] = {}
@@ -114,13 +118,16 @@ class Consequences:
     def _note_fault(self, alarm_id: str, device: str) -> None:
         """Whether this alarm keeps its device out of service now."""
         key = self._journal.keys.get(alarm_id)
-        is_fault = key is not None and self._classes.get(device, "gateway") not in _NO_FAULT and level_of(self._journal.open[key].facts.level).out_of_service
-        if is_fault:
+        if key is not None and self._classes.get(device, "gateway") not in _NO_FAULT and self._puts_out(self._journal.open[key].facts):
             self._faults.setdefault(device, set()).add(alarm_id)
         elif device in self._faults:
             self._faults[device].discard(alarm_id)
             if not self._faults[device]:
                 del self._faults[device]
+
+    def _puts_out(self, facts: Facts) -> bool:
+        """What no rule says (the device is silent, an input of it is blind) is no fault of it: that it cannot be read does not say that it is defective."""
+        return self._is_fault.get(facts.rule, False) and level_of(facts.level).out_of_service
 
     def _settle(self, device: str, at: Moment) -> None:
         """Publishes what has changed."""
@@ -188,6 +195,16 @@ class Consequences:
     def _drop(self, alarm_id: str) -> None:
         del self._orders[alarm_id]
         self._journal.keep_state(ORDER_PREFIX + alarm_id, None)
+
+
+def is_device_fault(rule: Rule) -> bool:
+    """Whether a rule tells of a fault of its device. A station's own that stands for a shipped one (other limits) is about the same thing as that."""
+    return rule.device_fault and _no_faults().isdisjoint((rule.name, rule.instead_of))
+
+
+@cache
+def _no_faults() -> frozenset[str]:
+    return frozenset(rule.name for rule in shipped_rules() if not rule.device_fault)
 
 
 def _points_of(rule: Rule, device: str, classes: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from edgegw.rules.binding import Watch
 from edgegw.rules.conditions import FAR
 
-# A contact that chatters under a delay of a quarter of an hour leaves one entry a second; beyond this and four for each that runs they are swept.
+# A contact that chatters under a delay of a quarter of an hour leaves one entry a second; beyond this and four for each that ran at the last sweep they are swept.
 _IDLE_MAX = 1000
 
 
@@ -25,46 +25,47 @@ class Delays:
         self._times: list[int] = []
         """Heap of the keys."""
         self._entries = 0
-        self._running = 0
+        self._swept = 0
+        """Entries that the last sweep left; no more than there are."""
         self.next_ms = FAR
         """Nothing ends before it."""
 
     def set(self, watch: Watch, due_ms: int) -> None:
         if watch.due_ms == due_ms:
             return
-        self._running += watch.due_ms == FAR
         watch.due_ms = due_ms
-        bucket = self._buckets.get(due_ms)
-        if bucket is None:
-            self._buckets[due_ms] = [watch]
-            heapq.heappush(self._times, due_ms)
-            self.next_ms = self._times[0]
-        else:
-            bucket.append(watch)
         self._entries += 1
-        if self._entries > 4 * self._running + _IDLE_MAX:
+        bucket = self._buckets.get(due_ms)
+        if bucket is not None:
+            bucket.append(watch)
+            return
+        self._buckets[due_ms] = [watch]
+        heapq.heappush(self._times, due_ms)
+        self.next_ms = self._times[0]
+        if self._entries > 4 * self._swept + _IDLE_MAX:
             self._sweep()
 
-    def drop(self, watch: Watch) -> None:
-        self._running -= watch.due_ms != FAR
+    @staticmethod
+    def drop(watch: Watch) -> None:
         watch.due_ms = FAR
 
     def running(self) -> Iterator[Watch]:
         return (watch for due_ms, bucket in self._buckets.items() for watch in bucket if watch.due_ms == due_ms)
 
     def over(self, now_ms: int) -> list[tuple[int, Watch]]:
-        """Those that end by `now_ms`, each with its time, earliest first. They go on to be set until who takes them changes that."""
-        found: dict[Watch, int] = {}
+        """Those that end by `now_ms`, each with its time, earliest first. They are not set any more."""
+        found: list[tuple[int, Watch]] = []
         while self._times and self._times[0] <= now_ms:
             due_ms = heapq.heappop(self._times)
             bucket = self._buckets.pop(due_ms)
             self._entries -= len(bucket)
             for watch in bucket:
                 if watch.due_ms == due_ms:
-                    self.drop(watch)
-                    found[watch] = due_ms
+                    watch.due_ms = FAR
+                    found.append((due_ms, watch))
+        self._swept = min(self._swept, self._entries)
         self.next_ms = self._times[0] if self._times else FAR
-        return [(due_ms, watch) for watch, due_ms in found.items()]
+        return found
 
     def _sweep(self) -> None:
         """One entry for each that runs."""
@@ -72,5 +73,5 @@ class Delays:
         self._buckets = {due_ms: bucket for due_ms, bucket in kept.items() if bucket}
         self._times = list(self._buckets)
         heapq.heapify(self._times)
-        self._entries = sum(map(len, self._buckets.values()))
+        self._entries = self._swept = sum(map(len, self._buckets.values()))
         self.next_ms = self._times[0] if self._times else FAR

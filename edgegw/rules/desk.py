@@ -16,7 +16,7 @@ import msgspec
 from edgegw.errors import EXIT_UNKNOWN, EXIT_USAGE, EdgegwError
 from edgegw.model import ClockTrust, Event
 from edgegw.rules.conditions import FAR, Edge
-from edgegw.rules.episode import Episode, Moment, Visibility
+from edgegw.rules.episode import Episode, Facts, Moment, Visibility
 from edgegw.rules.journal import Journal
 from edgegw.rules.told import Why
 
@@ -44,6 +44,11 @@ class Shelf(msgspec.Struct, frozen=True):
 
     until_ms: int
     word: Word
+    for_ms: int = 0
+    """How long it was to last: an alarm that becomes one of safety comes out of a shelf that is longer than those may be."""
+
+    def hides(self, facts: Facts) -> bool:
+        return not (facts.safety and self.for_ms > SHELVE_SAFETY_MS_MAX)
 
 
 @dataclass(slots=True)
@@ -72,7 +77,7 @@ class Desk:
         facts = episode.facts
         if facts.device in self._services and not facts.is_danger:
             return Visibility.OUT_OF_SERVICE
-        if facts.key in self._shelves:
+        if facts.key in self._shelves and self._shelves[facts.key].shelf.hides(facts):
             return Visibility.SHELVED
         return Visibility.SUPPRESSED if episode.suppressed_by else Visibility.SHOWN
 
@@ -94,7 +99,8 @@ class Desk:
         episode = self._journal.by_id(alarm_id)
         if episode is None:
             return f"no open alarm {alarm_id}: it is over, or never was"
-        number, news_at_ms = episode.number, episode.news_at_ms or 0
+        # News of the future was labelled by a clock that was set back since.
+        number, news_at_ms = episode.number, min(episode.news_at_ms or 0, at.wall_ms)
         if min(said_at_ms, at.wall_ms) < news_at_ms - SAID_EARLY_MS_MAX:
             return f"#{number} came back or became worse after that was said: not acknowledged"
         # Who knows the id spoke after the raise, whatever the clocks say.
@@ -142,7 +148,7 @@ class Desk:
         if not word.note or for_ms > most_ms:
             what = f"longer than {most_ms // 3_600_000} h" if word.note else "without a reason"
             raise EdgegwError("E-ALARM-SHELF", f"alarm #{number} cannot be shelved {what}", f'edgegw alarms shelve {number} --for 1h -m "why"', EXIT_USAGE)
-        shelf = Shelf(at.wall_ms + for_ms, word)
+        shelf = Shelf(at.wall_ms + for_ms, word, for_ms)
         self._put(self._shelves, key, _Timed(shelf, at.mono_ms + for_ms), SHELF_PREFIX)
         self._journal.report(episode, Edge.SHELVED, at, episode.facts.value, {"by": word.by, "note": word.note, "until_ms": shelf.until_ms})
         return shelf
@@ -205,7 +211,7 @@ class Desk:
         if self._services.pop(device, None) is not None:
             self._journal.keep_state(SERVICE_PREFIX + device, None)
             self._note(device, at, {"state": "in_service", "reason": reason})
-            for episode in [episode for episode in self._journal.open.values() if episode.facts.device == device]:
+            for episode in [episode for episode in self._journal.open.values() if episode.facts.device == device and not episode.facts.is_danger]:
                 self._reveal(episode, at)
 
     def _reveal(self, episode: Episode, at: Moment) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import cast
 
 from edgegw.config.model import Device, Rule
@@ -24,6 +26,7 @@ from edgegw.rules.first_out import FirstOut
 from edgegw.rules.holding import Holding
 from edgegw.rules.inputs import Inputs
 from edgegw.rules.journal import NO_CHANGES, Changes, Journal
+from edgegw.rules.lasting import HOLDS, recall
 from edgegw.rules.levels import current_name, with_current_levels
 from edgegw.rules.probes import NO_WORDS, all_of, number, one_of
 from edgegw.rules.roots import Roots
@@ -34,6 +37,8 @@ __all__ = ["NO_CHANGES", "Changes", "Engine", "Moment", "Shelf", "Word"]
 
 # Members of an enumeration are looked up slowly, and this is done for each value.
 _NORMAL, _PENDING_ON, _ACTIVE, _PENDING_OFF = Condition
+# Of a job: its time.
+_DUE = itemgetter(0)
 # Nobody asks these for a value, so none is missed.
 _NOT_MISSED = frozenset({Quality.MAINTENANCE, Quality.NOT_FITTED})
 
@@ -61,12 +66,13 @@ class Engine:
         self._silence = Silence(self._journal, devices, sources)
         self._delays = Delays()
         watches = [watch for bound in self._bound.values() for _, watch in (*bound.plain, *bound.careful)]
+        recall(self._bound.values(), restored, self._journal)
         classes = {source.device: source.device_class for source in sources if source.device_class != LINK_CLASS}
-        self._roots = self._journal.roots = Roots(self._journal, rules, classes, {watch.rule.name for watch in watches})
+        self._roots = self._journal.roots = Roots(self._journal, rules, classes, {watch.rule.name for watch in watches}, restored)
         self._shared = Sharing(self._journal, watches)
         for watch in watches:
             episode = self._journal.open.get(watch.key)
-            if episode is not None and episode.cleared_at_ms is None and self._shared.decides(watch, episode):
+            if episode is not None and self._shared.decides(watch, episode):
                 watch.state = State(Condition.ACTIVE)
         self._windows = windows
         self._lesser = lesser_of(watches)
@@ -78,7 +84,7 @@ class Engine:
         least_ms = {rule.name: round(rule.min_duration_s * 1000) for rule in rules if rule.min_duration_s}
         self._holding = self._journal.holding = Holding(self._journal, least_ms, windows.chatter_ms, windows.release_ms)
         self._journal.first_out = FirstOut(self._journal, windows.burst_ms)
-        self._has_begun = min(self._annunciation.due_ms, self._holding.due_ms) > 0
+        self._has_begun = min(self._annunciation.due_ms, self._holding.due_ms, self._roots.due_ms) > 0
         """What the last start left is told when its shelves are known."""
         self._inputs = Inputs(self._journal, self._silence, devices, [(watch.device, watch.point.name, watch.rule) for watch in watches])
         self._removed = self._find_removed({watch.key for watch in watches} | self._silence.keys() | self._inputs.keys(), devices)
@@ -87,7 +93,8 @@ class Engine:
         """Restored episodes that nothing can end any more, with the reason; closed with the first reading or tick."""
         codes = {device.code for device in devices}
         buses = {device.bus for device in devices}
-        return {key: why_removed(episode.facts, codes, buses) for key, episode in self._journal.open.items() if key not in known}
+        gone = ((key, one.facts) for key, one in self._journal.open.items() if key not in known or self._shared.is_orphan(one))
+        return {key: why_removed(facts, codes, buses) for key, facts in gone}
 
     def _wait_ms(self, facts: Facts, now_ms: int) -> int:
         """How long it is not told yet: its root may come, the rule that makes it worse may hold in a moment."""
@@ -146,7 +153,7 @@ class Engine:
             for position, watch in bound.plain:
                 if not watch.quiet_from <= values[position] <= watch.quiet_to:
                     at = at or _moment(reading)
-                    self._judge(watch, int(values[position]), at)
+                    self._judge(watch, values[position], at)
         if self._shared.touched:
             self._shared.settle()
         self._silence.reading(reading)
@@ -166,7 +173,7 @@ class Engine:
         return None if due == FAR else due
 
     def _due_ms(self) -> int:
-        if self._removed:
+        if self._removed or self._shared.stale:
             return 0
         return min(self._delays.next_ms, self._silence.due_ms, self._annunciation.due_ms, self._holding.due_ms, self._roots.due_ms, self.desk.due_ms)
 
@@ -186,7 +193,7 @@ class Engine:
         return sorted((*self.open_alarms(language, hidden=True), *returned), key=lambda alarm: alarm.number)
 
     def recheck(self, number: int, at: Moment) -> Changes:
-        """After a repair: the next good value decides at once, without the off-delay. Raises EdgegwError E-ALARM."""
+        """After a repair: what the last good value has ended is over at once, without the off-delay. Raises EdgegwError E-ALARM."""
         key = self.desk.find(number).facts.key
         for watch in [watch for watch in self._delays.running() if watch.key == key]:
             if watch.state.condition is Condition.PENDING_OFF and not watch.uncertain:
@@ -213,7 +220,7 @@ class Engine:
             if quality is None:
                 self._probe(watch, number(reading.values[position], watch.words), at)
             elif watch.limits.condition == "missing" and quality not in _NOT_MISSED:
-                watch.holding = True
+                watch.holding, watch.uncertain = True, False
                 self._decide(watch, at, holding=True)
             else:
                 self._lose(watch)
@@ -222,9 +229,12 @@ class Engine:
         """What others are compared with, and what must hold beside them: who waits for that is judged again at once, with this reading or its last value."""
         quality, source_id = reading.quality, reading.source.source_id
         for position, operand in bound.operands:
-            operand.value = None if position in quality else number(reading.values[position], NO_WORDS)
-        changed = [watch for position, term, watch in bound.terms if term.look(None if position in quality else reading.values[position])]
-        for watch in changed:
+            if operand.take(None if position in quality else number(reading.values[position], NO_WORDS)):
+                self._journal.keep_state(operand.carried_key, HOLDS)
+        changed = [(term, watch) for position, term, watch in bound.terms if term.look(None if position in quality else reading.values[position])]
+        for term, watch in changed:
+            if term.last_key:
+                self._journal.keep_state(term.last_key, HOLDS if term.holding else None)
             if not watch.uncertain and watch.source_id != source_id:
                 self._decide(watch, at, holding=watch.holding)
 
@@ -232,15 +242,13 @@ class Engine:
         limits, state = watch.limits, watch.state
         condition = state.condition
         holding = holds(limits, value, active=condition is _ACTIVE or condition is _PENDING_OFF)
-        if condition is (
-            _PENDING_ON if holding else _PENDING_OFF
-        ):  # In a storm most values find their delay running: all that changes is when the value was last seen.
+        watch.value, watch.uncertain = value, False
+        # In a storm most values find their delay running: all that changes is when the value was last seen.
+        if condition is (_PENDING_ON if holding else _PENDING_OFF):
             watch.state = State(condition, state.since_ms, at.mono_ms)
-            watch.value, watch.uncertain = value, False
             return
         if condition is _NORMAL:
             watch.began = at
-        watch.value, watch.uncertain = value, False
         found, edge = step(limits, state, at.mono_ms, holding=holding)
         self._enter(watch, found)
         if edge is not None:
@@ -298,17 +306,22 @@ class Engine:
         for key, reason in self._removed.items():
             self._journal.clear(key, now, reason=reason)
         self._removed = {}
-        jobs: list[tuple[int, Callable[[Moment], None]]] = [*self._silence.jobs(now.mono_ms), *self.desk.jobs(now.mono_ms)]
+        self._shared.renew(now)
+        timed: list[Silence | Desk] = [part for part in (self._silence, self.desk) if part.due_ms <= now.mono_ms]
+        jobs: list[tuple[int, Callable[[Moment], None]]] = [job for part in timed for job in part.jobs(now.mono_ms)]
         jobs += [(due, partial(self._end_delay, watch)) for due, watch in self._delays.over(now.mono_ms)]
-        for due, deed in sorted(jobs, key=lambda job: job[0]):
+        for due, of_one_time in groupby(sorted(jobs, key=_DUE), key=_DUE):
             if self._has_begun and due > min(self._annunciation.due_ms, self._holding.due_ms, self._roots.due_ms):
                 self._catch_up(now.at(due - 1))
-            deed(now.at(due))
-            self._shared.settle()
+            at = now.at(due)
+            for _, deed in of_one_time:
+                deed(at)
+                if self._shared.touched:
+                    self._shared.settle()
         self._has_begun = True
         self._catch_up(now)
-        self._silence.find_due()
-        self.desk.find_due()
+        for part in timed:
+            part.find_due()
 
     def _catch_up(self, now: Moment) -> None:
         """What a deed has set going: roots end, what is held ends, what settled is told, in the order of their times."""

@@ -19,6 +19,8 @@ import msgspec
 from edgegw.model import Alarm, ClockTrust
 
 EPISODE_PREFIX = "rules/alarm/"
+# Names of members are looked up slowly, and this is done for each event.
+_CLOCK_WORDS: Final = {trust: trust.word for trust in ClockTrust}
 # A rule that is always there (inputs.py); with a space: no configured rule can have its name.
 INPUT_LOST: Final = "input lost"
 
@@ -41,7 +43,7 @@ class Moment(NamedTuple):
 
     def at(self, mono_ms: int) -> Moment:
         """The same labels for another monotonic time."""
-        return Moment(mono_ms, self.wall_ms + mono_ms - self.mono_ms, self.clock)
+        return self if mono_ms == self.mono_ms else Moment(mono_ms, self.wall_ms + mono_ms - self.mono_ms, self.clock)
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -116,8 +118,12 @@ class Episode(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Ends and returns of its condition since it chatters."""
     held: bool = False
     """Its condition has ended; it is kept active."""
+    release_at_ms: int | None = None
+    """When what chatters or is held is quiet for long enough, if nothing comes; for the next start."""
     first_out: bool = False
     """The first of a group that fell together."""
+    holders: tuple[str, ...] = ()
+    """Of one that several rules share: those whose condition holds, each as "rule point"."""
 
     @property
     def state(self) -> str:
@@ -178,7 +184,7 @@ def alarm_body(episode: Episode, edge: str, value: float | None, more: Mapping[s
         "unit": facts.unit,
         "limit": facts.limit,
         "began_at_ms": episode.began_at_ms,
-        "began_clock": episode.began_clock.word,
+        "began_clock": _CLOCK_WORDS[episode.began_clock],
         "raised_at_ms": episode.raised_at_ms,
         "text": facts.text,
         **more,

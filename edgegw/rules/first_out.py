@@ -6,7 +6,7 @@ condition began first, whatever came first into the journal; one that has ended 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -34,16 +34,19 @@ class FirstOut:
         self._burst_ms = burst_ms
         self._firsts: dict[str, _Place] = {}
         """By id of the root."""
+        self._old = frozenset(journal.below)
+        """Roots of groups that are older than this start: whose first was, and none of it bears the mark any more, has ended."""
         self._burst: _Place | None = None
         self._is_marked = False
         self._last_ms = -FAR
 
-    def raised(self, episode: Episode, children: Iterable[str], at: Moment) -> str | None:
+    def raised(self, episode: Episode, children: Sequence[str], at: Moment) -> str | None:
         """`children`: ids of what it hides. The id of the first of its group, when that is news."""
         if episode.suppressed_by:
             return self._join(episode.suppressed_by, [episode])
-        joined = [self._journal.open[self._journal.keys[child]] for child in children]
-        return self._join(episode.alarm_id, joined) if joined else self._follow(episode, at)
+        if not children:
+            return self._follow(episode, at)
+        return self._join(episode.alarm_id, [self._journal.open[self._journal.keys[child]] for child in children])
 
     def forget(self, alarm_id: str) -> None:
         """Of a root that has ended."""
@@ -56,6 +59,8 @@ class FirstOut:
             others = [self._journal.open[key] for key in {*self._journal.below.get(root, ()), self._journal.keys.get(root, "")} if key]
             group += map(_place, others)
             before = min((_place(episode) for episode in others if episode.first_out), default=None)
+            if before is None and root in self._old:
+                return None
         first = min(group) if before is None else min(before, *group)
         if root in self._journal.keys:
             self._firsts[root] = first
@@ -68,11 +73,13 @@ class FirstOut:
         """One without a root: the next of a burst, or the first of another."""
         is_next = at.mono_ms - self._last_ms <= self._burst_ms
         self._last_ms = max(self._last_ms, at.mono_ms)
-        place, before = _place(episode), self._burst
+        before = self._burst
         if not is_next or before is None or before.alarm_id not in self._journal.keys:
-            self._burst, self._is_marked = place, False
+            self._burst, self._is_marked = _place(episode), False
             return None
-        self._burst = min(before, place)
+        if self._is_marked and before.began_at_ms < episode.began_at_ms:
+            return None  # What most of a storm meets.
+        self._burst = min(before, _place(episode))
         if self._burst == before and self._is_marked:
             return None
         self._mark(before, self._burst)

@@ -21,9 +21,8 @@ from edgegw.rules.episode import Episode, Facts, Moment
 from edgegw.rules.levels import rank
 
 FLOOD_KEY = "rules/flood"
-# More than these in the window begin it, fewer than those end it: half, so that it does not come and go.
+# More than these in the window begin it, unless the station says otherwise; half of them end it, so that it does not come and go.
 BEGINS_ABOVE: Final = 10
-ENDS_AT: Final = 5
 # Levels by rank, counted from the most severe.
 SINGLE_LEVELS: Final = 2
 # Of a summary, told by name; all are counted.
@@ -52,10 +51,12 @@ class Due(NamedTuple):
 class Flood:
     """Of one gateway. Times are monotonic."""
 
-    def __init__(self, restored: Mapping[str, bytes], window_ms: int, summary_ms: int) -> None:
+    def __init__(self, restored: Mapping[str, bytes], window_ms: int, summary_ms: int, begins_above: int = BEGINS_ABOVE) -> None:
         self._window_ms = window_ms
         self._summary_ms = summary_ms
-        self._times: deque[int] = deque(maxlen=BEGINS_ABOVE + 1)
+        self._begins_above = begins_above
+        self._ends_at = begins_above // 2
+        self._times: deque[int] = deque(maxlen=begins_above + 1)
         self._gathered: dict[str, Episode] = {}
         self._gathered_count = 0
         self._summary_due_ms = FAR
@@ -84,7 +85,7 @@ class Flood:
         """One annunciation; True when the flood begins with it."""
         self._times.append(at.mono_ms)
         self.count += 1
-        if self.since is not None or len(self._times) <= BEGINS_ABOVE or at.mono_ms - self._times[0] > self._window_ms:
+        if self.since is not None or len(self._times) <= self._begins_above or at.mono_ms - self._times[0] > self._window_ms:
             return False
         self.since, self.count = at, len(self._times)
         return True
@@ -118,9 +119,9 @@ class Flood:
         return msgspec.json.encode(Stored(times_ms, self.since.wall_ms, self.count))
 
     def _end_ms(self) -> int:
-        """When no more than `ENDS_AT` are left in the window."""
+        """When no more than half of what begins it is left in the window."""
         since_ms = self.since.mono_ms if self.since else 0
-        return max(since_ms, self._times[-ENDS_AT - 1] + self._window_ms + 1) if len(self._times) > ENDS_AT else since_ms
+        return max(since_ms, self._times[-self._ends_at - 1] + self._window_ms + 1) if len(self._times) > self._ends_at else since_ms
 
 
 def is_told_singly(facts: Facts) -> bool:

@@ -27,8 +27,20 @@ class Operand:
     """The last good value of a point that a condition needs beside its own; None while there is none."""
 
     value: int | None = None
+    least: int | None = None
+    """Of `below_others`, scaled as the point is."""
     carried: bool = False
     """It was above `least` once."""
+    carried_key: str = ""
+    """Where that lies in the store (`lasting.py`)."""
+
+    def take(self, value: int | None) -> bool:
+        """The newest, None when it is not good; True when it is the first above `least`."""
+        self.value = value
+        if self.carried or value is None or self.least is None or value <= self.least:
+            return False
+        self.carried = True
+        return True
 
 
 class Peers(NamedTuple):
@@ -42,8 +54,6 @@ class Peers(NamedTuple):
 
 def below_others(limits: Limits, peers: Peers, value: int, *, active: bool) -> bool | None:
     """None where it cannot be told: too little light, or a point that never carried anything."""
-    if value > peers.least:
-        peers.own.carried = True
     values = sorted(member.value for member in peers.members if member.carried and member.value is not None)
     if not peers.own.carried or len(values) < _PEERS_MIN:
         return None

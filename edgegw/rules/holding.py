@@ -4,7 +4,8 @@
     alarm       └┘  └┘  ┌─────────────────────┐      one alarm, told once; edges are counted
                                 ├──5 min──────┤      without an edge: settled, or cleared when the condition has ended
 
-Chattering: three or more raises within a minute (ISA-18.2, IEC 62682). What is held is stored in the episode; a start waits its five minutes anew.
+Chattering: three or more raises within a minute (ISA-18.2, IEC 62682). What is held, and until when, is stored in the episode in wall time: it goes on over
+a start, and no longer than it would have lasted from there where the clock was set back or cannot tell.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from edgegw.model import ClockTrust
 from edgegw.rules.conditions import FAR, Edge
 from edgegw.rules.episode import Episode, Moment
 
@@ -50,23 +52,26 @@ class Holding:
 
     def begin(self, episode: Episode, at: Moment) -> None:
         """It chatters from now on."""
-        self._put(episode.facts.key, at.mono_ms + self._release_ms)
+        self._keep(self._journal.open[episode.facts.key], at, self._release_ms)
 
-    def edge(self, episode: Episode, at: Moment, *, held: bool, value: float | None = None) -> Episode:
-        """The condition of a chattering or held one has ended or come back: counted, not told."""
-        key = episode.facts.key
+    def edge(self, episode: Episode, at: Moment, *, held: bool, value: float | None = None, for_ms: int | None = None) -> Episode:
+        """The condition of a chattering or held one has ended or come back: counted, not told. `for_ms`: how long one that does not chatter is held."""
+        self._values[episode.facts.key] = value
         found = msgspec.structs.replace(episode, held=held, edges=episode.edges + 1 if episode.chattering else 0)
+        return self._keep(found, at, self._release_ms if episode.chattering else for_ms)
+
+    def _keep(self, episode: Episode, at: Moment, for_ms: int | None) -> Episode:
+        """Until it is released by time; None: by nothing."""
+        found = msgspec.structs.replace(episode, release_at_ms=None if for_ms is None else at.wall_ms + for_ms)
         self._journal.replace(found)
-        self._values[key] = value
-        if episode.chattering:
-            self._put(key, at.mono_ms + self._release_ms)
-        elif not held:
-            self._due.pop(key, None)
+        if for_ms is None:
+            self._due.pop(episode.facts.key, None)
+        else:
+            self._put(episode.facts.key, at.mono_ms + for_ms)
         return found
 
     def holds(self, episode: Episode, at: Moment, value: float | None) -> bool:
         """The condition has ended: whether the alarm goes on."""
-        key = episode.facts.key
         if episode.chattering:
             self.edge(episode, at, held=True, value=value)
             return True
@@ -74,8 +79,7 @@ class Holding:
         left_ms = least_ms and least_ms - self._age_ms(episode, at)
         if left_ms <= 0:
             return False
-        self._put(key, at.mono_ms + min(left_ms, least_ms))
-        self.edge(episode, at, held=True, value=value)
+        self.edge(episode, at, held=True, value=value, for_ms=min(left_ms, least_ms))
         return True
 
     def release(self, key: str, at: Moment) -> None:
@@ -84,7 +88,7 @@ class Holding:
         episode = self._journal.open.get(key)
         if episode is None or not (episode.held or episode.chattering):
             return
-        settled = msgspec.structs.replace(episode, held=False, chattering=False, edges=0)
+        settled = msgspec.structs.replace(episode, held=False, chattering=False, edges=0, release_at_ms=None)
         more = {"edges": episode.edges} if episode.chattering else {}
         self._journal.replace(settled)
         if episode.held:
@@ -102,10 +106,17 @@ class Holding:
         if self._restored:
             self._restored = False
             restored = {key: episode for key, episode in self._journal.open.items() if episode.chattering or episode.held}
-            self._due = {key: now.mono_ms + (self._release_ms if one.chattering else self._least_ms.get(one.facts.rule, 0)) for key, one in restored.items()}
+            self._due = {key: now.mono_ms + self._left_ms(episode, now) for key, episode in restored.items()}
         for due_ms, key in sorted((due_ms, key) for key, due_ms in self._due.items() if due_ms <= now.mono_ms):
             self.release(key, now.at(due_ms))
         self.due_ms = min(self._due.values(), default=FAR)
+
+    def _left_ms(self, episode: Episode, now: Moment) -> int:
+        """Of one that the last start left."""
+        most_ms = self._release_ms if episode.chattering else self._least_ms.get(episode.facts.rule, 0)
+        if episode.release_at_ms is None or now.clock is ClockTrust.UNSET:
+            return most_ms
+        return min(max(0, episode.release_at_ms - now.wall_ms), most_ms)
 
     def _age_ms(self, episode: Episode, at: Moment) -> int:
         raises = self._raises.get(episode.facts.key)

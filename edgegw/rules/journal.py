@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("edgegw.rules")
 
+# Members of an enumeration and their values are looked up slowly, and this is done for each alarm of a storm.
+_RAISED = Why.RAISED.value
 NUMBER_KEY = "rules/number"
 RETURNED_PREFIX = "rules/returned/"
 # A station that nobody looks after must not collect them for ever: the oldest is closed by itself, with its reason.
@@ -57,9 +59,9 @@ class Journal:
     """Episodes by what they are about, and what has changed since the last `take`."""
 
     def __init__(self, epoch: int, restored: Mapping[str, bytes]) -> None:
-        self._epoch = epoch
+        self._epoch_hex = f"{epoch:016x}"
         self._counter = 0
-        self._number = 0
+        self._number = self._number_stored = 0
         self._events: list[Event] = []
         self._states: dict[str, bytes | None] = {}
         self._touched: dict[str, None] = {}
@@ -88,7 +90,7 @@ class Journal:
         self.returned = dict(sorted(self.returned.items(), key=lambda item: item[1].number))
         stored = restored.get(NUMBER_KEY, b"0")
         numbers = (episode.number for episode in (*self.open.values(), *self.returned.values()))
-        self._number = max([int(stored) if stored.isdigit() else 0, *numbers])
+        self._number = self._number_stored = max([int(stored) if stored.isdigit() else 0, *numbers])
 
     def _restore_episode(self, key: str, data: bytes) -> None:
         try:
@@ -123,6 +125,9 @@ class Journal:
             self.consequences.follow(tuple(self._events))
         for key in self._touched:
             self._states[key] = msgspec.json.encode(self.open[key]) if key in self.open else None
+        if self._number != self._number_stored:
+            self._number_stored = self._number
+            self._states[NUMBER_KEY] = str(self._number).encode()
         changes = Changes(tuple(self._events), self._states, tuple(self._told))
         self._events, self._states, self._touched, self._told = [], {}, {}, []
         return changes
@@ -144,29 +149,30 @@ class Journal:
         """`children`: ids of alarms already open that are hidden below this one from now on. One that waits for its reset goes on."""
         waiting = self.open.get(facts.key)
         if waiting is not None:
-            return self._resume(waiting, facts, at, children) if waiting.cleared_at_ms is None else self._again(waiting, at, facts)
+            return self._resume(waiting, facts, at, children) if waiting.cleared_at_ms is None else self._again(waiting, facts, began, at)
         self._counter += 1
         self._number += 1
         if suppressed_by is None and self.roots is not None:
             suppressed_by = self.roots.root_of(facts, began)
         episode = Episode(
-            alarm_id=f"{self._epoch:016x}-{self._counter}",
+            alarm_id=f"{self._epoch_hex}-{self._counter}",
             number=self._number,
             facts=facts,
             began_at_ms=began.wall_ms,
             began_clock=began.clock,
             raised_at_ms=at.wall_ms,
             suppressed_by=suppressed_by,
-            owed=Why.RAISED.value,
+            owed=_RAISED,
             chattering=self.holding is not None and self.holding.is_chatter(facts.key, at),
         )
-        self._states[NUMBER_KEY] = str(self._number).encode()
         self._keep(episode)
         if self.roots is not None:
             self.roots.note(episode, began)
         children = (*children, *self._gather(episode))
         first = self.first_out.raised(episode, children, at) if self.first_out is not None else None
-        more = {**({"children": list(children)} if children else {}), **({"first_out": first} if first else {})}
+        more: dict[str, object] = {"children": list(children)} if children else {}
+        if first:
+            more["first_out"] = first
         self.report(episode, Edge.RAISED, at, facts.value, more)
         self._owe(episode, at)
         return self.open[facts.key]
@@ -193,16 +199,19 @@ class Journal:
             self.hide(child.facts.key, root.suppressed_by or root.alarm_id)
         return [child.alarm_id for child in found]
 
-    def _again(self, waiting: Episode, at: Moment, facts: Facts) -> Episode:
+    def _again(self, waiting: Episode, facts: Facts, began: Moment, at: Moment) -> Episode:
         """Nobody can have acknowledged what has come anew."""
         owed = Why.RAISED if waiting.told_at_ms is None else Why.AGAIN
         episode = msgspec.structs.replace(unacknowledged(waiting, at), facts=facts, cleared_at_ms=None, owed=owed.value)
         if self.holding is not None and self.holding.is_chatter(facts.key, at):
             episode = msgspec.structs.replace(episode, chattering=True)
         self._keep(episode)
-        self.report(episode, Edge.AGAIN, at, facts.value, {})
+        if self.roots is not None:
+            self.roots.again(episode, began)
+        children = self._gather(episode)
+        self.report(episode, Edge.AGAIN, at, facts.value, {"children": children} if children else {})
         self._owe(episode, at)
-        return episode
+        return self.open[facts.key]
 
     def change_level(self, key: str, facts: Facts, at: Moment) -> None:
         """Another rule of the same episode decides about its level now. What is worse than it was must be acknowledged anew."""
@@ -223,8 +232,8 @@ class Journal:
         `released`: it was held, and is no longer; what the event says of that.
         """
         episode = self.open[key]
-        if episode.cleared_at_ms is not None and not reason:
-            return
+        if (episode.cleared_at_ms is not None or episode.held) and not reason:
+            return  # its condition has ended before
         if not reason and released is None and self.holding is not None and self.holding.holds(episode, at, value):
             return
         if self.roots is not None:
@@ -261,8 +270,12 @@ class Journal:
         self._keep(msgspec.structs.replace(self.open[key], suppressed_by=root))
 
     def show(self, key: str, at: Moment) -> None:
-        """The alarm above has ended and this one has not."""
+        """The alarm above has ended and this one has not; another that explains it takes it over."""
         before = self.open[key]
+        root = self.roots.goes_on(before, at) if self.roots is not None else None
+        if root is not None:
+            self.hide(key, root)
+            return
         owed = Why.SHOWN.value if before.owed == Why.RAISED.value else before.owed
         episode = msgspec.structs.replace(before, suppressed_by=None, owed=owed)
         self._keep(episode)
@@ -279,10 +292,10 @@ class Journal:
             self._keep(episode)
 
     def _keep(self, episode: Episode) -> None:
-        self._index(episode)
-        self._touched[episode.facts.key] = None
+        self._touched[self._index(episode)] = None
 
-    def _index(self, episode: Episode) -> None:
+    def _index(self, episode: Episode) -> str:
+        """Its key."""
         key = episode.facts.key
         before = self.open.get(key)
         if before is not None and before.suppressed_by and before.suppressed_by != episode.suppressed_by:
@@ -291,6 +304,7 @@ class Journal:
         self.keys[episode.alarm_id] = key
         if episode.suppressed_by:
             self.below.setdefault(episode.suppressed_by, set()).add(key)
+        return key
 
     def _rise(self, episode: Episode) -> None:
         """It is not hidden below that one any more."""
@@ -300,14 +314,16 @@ class Journal:
             self.below.pop(episode.suppressed_by or "", None)
 
     def _forget(self, episode: Episode, at: Moment) -> None:
-        self._rise(self.open[episode.facts.key])
-        del self.open[episode.facts.key]
+        key = episode.facts.key
+        before = self.open.pop(key)
+        if before.suppressed_by:
+            self._rise(before)
         del self.keys[episode.alarm_id]
-        self._touched[episode.facts.key] = None
+        self._touched[key] = None
         if self.roots is not None:
             self.roots.forget(episode.alarm_id)
         if self.holding is not None:
-            self.holding.forget(episode.facts.key)
+            self.holding.forget(key)
         if self.first_out is not None:
             self.first_out.forget(episode.alarm_id)
         if self.annunciation is not None:
@@ -316,8 +332,8 @@ class Journal:
     def report(self, episode: Episode, edge: Edge, at: Moment, value: float | None, more: Mapping[str, object]) -> None:
         """One event of an episode (docs/alarms.md)."""
         facts = episode.facts
-        body = alarm_body(episode, edge.value, value, more)
+        body = alarm_body(episode, str(edge), value, more)
         if edge in OPENING:
             body.update(work_order(episode, self.places))
         self._events.append(Event("alarm", at.wall_ms, at.mono_ms, at.clock, facts.device, body))
-        _log.info("alarm #%d %s: %s %s: %s", episode.number, edge.value, facts.level, facts.subject, facts.text)
+        _log.info("alarm #%d %s: %s %s: %s", episode.number, edge, facts.level, facts.subject, facts.text)

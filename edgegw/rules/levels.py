@@ -54,7 +54,7 @@ def in_use() -> tuple[Level, ...]:
 
 def level_of(name: str) -> Level:
     """The level that a name stands for, also a former one; an unknown name stands for the most severe."""
-    return in_use()[rank(name)]
+    return _tables[0].levels[rank(name)]
 
 
 def is_known(name: str) -> bool:
@@ -81,9 +81,14 @@ def wants_acknowledgement(name: str) -> bool:
     return level_of(name).acknowledge
 
 
+def promised(level: str) -> Sequence[tuple[str, int]]:
+    """What, and how long after the raise in ms; the earliest first. Empty for a level without promises."""
+    return _tables[0].promised[rank(level)]
+
+
 def deadlines(level: str, raised_at_ms: int) -> tuple[Deadline, ...]:
     """None for a level without promises; the earliest first."""
-    return tuple([Deadline(what, raised_at_ms + after_ms) for what, after_ms in _tables[0].promised[rank(level)]])
+    return tuple([Deadline(what, raised_at_ms + after_ms) for what, after_ms in promised(level)])
 
 
 def overdue(due: tuple[Deadline, ...], now_ms: int, *, acknowledged: bool, ended: bool) -> str:

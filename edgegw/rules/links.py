@@ -51,6 +51,8 @@ class BusLink:
     """First failed poll of any of its devices since the last answer of one."""
     began: Moment | None = None
     """First failed poll of the open alarm; None when that was before this start."""
+    back_ms: int = 0
+    """Monotonic time at which it answered again; 0: before this start."""
     show_ms: int | None = None
     """When its devices that are still silent are shown."""
 
@@ -113,12 +115,14 @@ def offline_ms(link: Link) -> int | None:
 
 
 def device_facts(link: Link, silent_s: float | None) -> Facts:
-    """Of its `device offline`; None: since before this start. Where it makes blind it is an alarm of safety: no rule hides it."""
+    """Of its `device offline`. Where it makes blind it is an alarm of safety: no rule hides it.
+
+    `silent_s` counts from the first question without an answer, as `began` does; None: since before this start. There is no limit: `offline_after_s` counts
+    from the last answer.
+    """
     text, text_zh = blind_text(*device_offline_text(silent_s or 0.0), link.blind.names)
     level = min((level for level in (current_name(link.level), link.blind.level) if level), key=rank)
-    return Facts(
-        DEVICE_OFFLINE, level, link.device.code, unit="s", value=silent_s, limit=link.after_s, text=text, text_zh=text_zh, safety=bool(link.blind.keys)
-    )
+    return Facts(DEVICE_OFFLINE, level, link.device.code, unit="s", value=silent_s, text=text, text_zh=text_zh, safety=bool(link.blind.keys))
 
 
 def bus_facts(bus: BusLink) -> Facts:

@@ -47,6 +47,8 @@ class Probe:
     last: int | None = None
     samples: deque[tuple[int, int]] = field(default_factory=deque)
     """(monotonic ms, value) of the window."""
+    blind_until_ms: int = 0
+    """What of the window came before its first sample is not known: an alarm that was active then may still be right."""
 
     def look(self, value: int, mono_ms: int, *, active: bool) -> bool | None:  # noqa: PLR0911 - one return a condition
         """`value` is good and in the point's scaled integers."""
@@ -57,8 +59,8 @@ class Probe:
             case "not_equals":
                 return value != limits.set_limit
             case "frozen":
-                same, self.last = value == self.last, value
-                return same
+                before, self.last = self.last, value
+                return None if before is None and active else value == before
             case "missing":
                 return False
             case "rise" | "fall" | "deviation":
@@ -84,7 +86,10 @@ class Probe:
             return None if other is None else self._beyond(abs(value - other), active=active)
         if self.reference is not None and other is None:
             return None
-        return self._beyond(self._moved(value - (other or 0), mono_ms), active=active)
+        if not self.samples:
+            self.blind_until_ms = mono_ms + self.window_ms if active else 0
+        beyond = self._beyond(self._moved(value - (other or 0), mono_ms), active=active)
+        return None if active and not beyond and mono_ms < self.blind_until_ms else beyond
 
     def _beyond(self, amount: int, *, active: bool) -> bool:
         return amount > (self.limits.hold_limit if active else self.limits.set_limit)
@@ -105,14 +110,14 @@ class Term:
 
     limits: Limits
     words: AbstractSet[str] = NO_WORDS
-    last: bool = False
-    """A value that is lost goes on to count."""
+    last_key: str = ""
+    """A value that is lost goes on to count, over a restart too: where its answer lies in the store while it holds. Empty: it does not."""
     holding: bool | None = None
 
     def look(self, value: Value) -> bool:
         """Takes the point's newest value, None when it is not good; True when the answer has changed."""
         before = self.holding
-        if value is None and self.last:
+        if value is None and self.last_key:
             return False
         self.holding = None if value is None else holds(self.limits, number(value, self.words), active=bool(before))
         return self.holding is not before

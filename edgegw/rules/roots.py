@@ -5,15 +5,19 @@
     shown                                    └ 60 s later, if it is still open: it has a cause of its own
 
 A rule names in `explains` what it explains, as "class: rule" with `*` for any letters: "pile: *", "*: device offline". Safety alarms and rules
-marked `alone` are explained by nothing. Everything is journalled; hidden means that nobody is called for it.
+marked `alone` are explained by nothing. Everything is journalled; hidden means that nobody is called for it. What another root explains by then, open
+or within its minute, goes on below that one. A root that has ended lies under `rules/ended/<id>` in the store for its minute, which goes on over a start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from edgegw.config.model import Rule
+from edgegw.model import ClockTrust
 from edgegw.rules.binding import matches
 from edgegw.rules.conditions import FAR
 from edgegw.rules.episode import Episode, Facts, Moment
@@ -25,14 +29,22 @@ if TYPE_CHECKING:
 ATTACH_BEFORE_MS = 10_000
 # Devices come back one after the other.
 ATTACH_AFTER_MS = 60_000
+ENDED_PREFIX: Final = "rules/ended/"
 # Of alarms without a device.
 BUS_CLASS, GATEWAY_CLASS = "bus", "gateway"
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A root that has ended, as it is stored: until when it explains what begins; wall time."""
+
+    facts: Facts
+    until_ms: int
 
 
 class Roots:
     """Over the episodes of a journal, which asks it at every raise and end."""
 
-    def __init__(self, journal: Journal, rules: Sequence[Rule], classes: Mapping[str, str], judged: Container[str]) -> None:
+    def __init__(self, journal: Journal, rules: Sequence[Rule], classes: Mapping[str, str], judged: Container[str], restored: Mapping[str, bytes]) -> None:
         """`judged`: names of the rules that judge any point of this station."""
         self._journal = journal
         self._classes = classes
@@ -41,22 +53,36 @@ class Roots:
         self._possible = frozenset(name for name in self._explains if name in judged)
         self._known: dict[tuple[str, str], bool] = {}
         """By class and rule, what `is_possible` has answered."""
-        self._keys = dict.fromkeys(key for key, episode in journal.open.items() if episode.facts.rule in self._explains)
-        """Of the roots that are open; some may have ended since they were last looked at."""
+        open_ = sorted(journal.open.values(), key=lambda episode: episode.number)
+        self._keys = dict.fromkeys(episode.facts.key for episode in open_ if episode.facts.rule in self._explains)
+        """Of the roots that are open, the oldest first; some may have ended since they were last looked at."""
         self._began_ms: dict[str, int] = {}
         """By id, monotonic: of what is open and began in this start. Of the others only the wall clock is known."""
         self._ended: dict[str, tuple[Facts, int]] = {}
         """By id: roots that ended, and until when they still explain what begins."""
-        self.due_ms = FAR
+        self._restored = {key.removeprefix(ENDED_PREFIX): data for key, data in restored.items() if key.startswith(ENDED_PREFIX)}
+        self.due_ms = 0 if self._restored else FAR
         """Nothing is to be shown before this."""
         self._adopt_orphans()
 
     def _adopt_orphans(self) -> None:
-        """Of a root that is not open any more, since before this start: its children are shown a minute after it."""
+        """Of a root of which nothing is known: its children are shown a minute after the start."""
         for root, children in self._journal.below.items():
-            if root not in self._journal.keys:
+            if root not in self._journal.keys and root not in self._restored:
                 self._ended[root] = (self._journal.open[next(iter(children))].facts, ATTACH_AFTER_MS)
         self._find_due()
+
+    def _restore(self, now: Moment) -> None:
+        """Roots that had ended within the last minute; a clock that cannot tell gives them another one."""
+        restored, self._restored = self._restored, {}
+        for root, data in restored.items():
+            try:
+                ended = msgspec.json.decode(data, type=Ended)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self._journal.keep_state(ENDED_PREFIX + root, None)
+                continue
+            left_ms = ATTACH_AFTER_MS if now.clock is ClockTrust.UNSET else min(max(0, ended.until_ms - now.wall_ms), ATTACH_AFTER_MS)
+            self._ended[root] = (ended.facts, now.mono_ms + left_ms)
 
     def is_alone(self, facts: Facts) -> bool:
         """No rule explains it: safety, contacts that were seen active, and what is marked so."""
@@ -76,7 +102,7 @@ class Roots:
 
     def root_of(self, facts: Facts, began: Moment) -> str | None:
         """The id of what explains an alarm that is being raised."""
-        if self.is_alone(facts):
+        if not (self._keys or self._ended) or self.is_alone(facts):
             return None
         for root in self._open_roots():
             if root.cleared_at_ms is None and root.facts.key != facts.key and self._does_explain(root.facts, facts) and self._is_after(root, began):
@@ -85,6 +111,17 @@ class Roots:
             if began.mono_ms <= until_ms and self._does_explain(root_facts, facts):
                 return alarm_id
         return None
+
+    def goes_on(self, episode: Episode, at: Moment) -> str | None:
+        """It is to be shown; the id of a root that explains it all the same, be it the one above it whose minute is not over."""
+        if self.is_alone(episode.facts):
+            return None
+        for root in self._open_roots():
+            is_other = root.facts.key != episode.facts.key and root.suppressed_by != episode.alarm_id
+            if root.cleared_at_ms is None and is_other and self._does_explain(root.facts, episode.facts):
+                return root.suppressed_by if root.suppressed_by not in (None, episode.suppressed_by) else root.alarm_id
+        left = ((alarm_id, facts) for alarm_id, (facts, until_ms) in self._ended.items() if until_ms > at.mono_ms)
+        return next((alarm_id for alarm_id, facts in left if self._does_explain(facts, episode.facts)), None)
 
     def _open_roots(self) -> Iterator[Episode]:
         """There are few of them, and thousands of alarms in a storm."""
@@ -98,7 +135,8 @@ class Roots:
         if root.facts.rule not in self._explains:
             return []
         self._keys[root.facts.key] = None
-        others = (episode for episode in self._journal.open.values() if episode.alarm_id != root.alarm_id and episode.suppressed_by is None)
+        above = (root.alarm_id, root.suppressed_by)  # of two that explain each other the first stays above
+        others = (episode for episode in self._journal.open.values() if episode.alarm_id not in above and episode.suppressed_by is None)
         return [
             episode
             for episode in others
@@ -109,36 +147,53 @@ class Roots:
         """One that is being raised."""
         self._began_ms[episode.alarm_id] = began.mono_ms
 
+    def again(self, root: Episode, began: Moment) -> None:
+        """A latched one has come back: as a root it begins anew, and its minute is off."""
+        if root.facts.rule in self._explains:
+            self._began_ms[root.alarm_id] = began.mono_ms
+        if self._ended.pop(root.alarm_id, None) is not None:
+            self._journal.keep_state(ENDED_PREFIX + root.alarm_id, None)
+            self._find_due()
+
     def forget(self, alarm_id: str) -> None:
         """It is not open any more."""
         self._began_ms.pop(alarm_id, None)
 
     def _is_after(self, root: Episode, began: Moment) -> bool:
+        """Of what begins in this start; a root of an earlier one began before it, whatever the clock was set to."""
         root_ms = self._began_ms.get(root.alarm_id)
-        lag_ms = began.wall_ms - root.began_at_ms if root_ms is None else began.mono_ms - root_ms
-        return lag_ms >= -ATTACH_BEFORE_MS
+        return root_ms is None or began.mono_ms - root_ms >= -ATTACH_BEFORE_MS
 
     def _lag_ms(self, root: Episode, episode: Episode) -> int:
         """How long after the root it began; a step of the wall clock between them does not count where both are known better."""
         root_ms, began_ms = self._began_ms.get(root.alarm_id), self._began_ms.get(episode.alarm_id)
-        return episode.began_at_ms - root.began_at_ms if root_ms is None or began_ms is None else began_ms - root_ms
+        if root_ms is not None and began_ms is not None:
+            return began_ms - root_ms
+        lag_ms = episode.began_at_ms - root.began_at_ms
+        if root_ms is not None:
+            return min(lag_ms, -root_ms)  # it began before this start
+        return lag_ms if began_ms is None else max(lag_ms, began_ms)
 
     def ended(self, root: Episode, at: Moment) -> None:
         """It explains a little longer what is noticed late; then those below it that are still open stand for themselves."""
         if root.alarm_id in self._journal.below or root.facts.rule in self._explains:
             self._ended[root.alarm_id] = (root.facts, at.mono_ms + ATTACH_AFTER_MS)
+            self._journal.keep_state(ENDED_PREFIX + root.alarm_id, msgspec.json.encode(Ended(root.facts, at.wall_ms + ATTACH_AFTER_MS)))
             self._find_due()
 
     def run(self, now: Moment) -> None:
         """Shows what is still open a minute after its root."""
+        if self._restored:
+            self._restore(now)
         for root in [alarm_id for alarm_id, (_, until_ms) in self._ended.items() if until_ms <= now.mono_ms]:
             del self._ended[root]
+            self._journal.keep_state(ENDED_PREFIX + root, None)
             for key in sorted(self._journal.below.get(root, ()), key=lambda key: self._journal.open[key].number):
                 self._journal.show(key, now)
         self._find_due()
 
     def _find_due(self) -> None:
-        self.due_ms = min((until_ms for _, until_ms in self._ended.values()), default=FAR)
+        self.due_ms = 0 if self._restored else min((until_ms for _, until_ms in self._ended.values()), default=FAR)
 
     def _does_explain(self, root: Facts, facts: Facts) -> bool:
         return self._is_named(root.rule, self._class_of(facts), facts.rule)

@@ -19,6 +19,7 @@ class ShippedRule(Rule, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A rule with the reason for its figures."""
 
     basis: Annotated[str, Meta(min_length=1)]
+    basis_zh: Annotated[str, Meta(min_length=1)]
     of: Literal["", "meter", "contracted_kw", "transformer_kva"] = ""
     """It judges the incoming meter of `[supply]`; with the last two limit and deadband are percent of that value. Without it there is no such rule."""
 

@@ -37,6 +37,8 @@ from edgegw.rules.links import (
 GOOD_POLLS_MIN = 2
 # Silent devices are probed in turn: one that the returned bus has not reached by then is silent on its own.
 SHOW_AFTER_MS = 60_000
+# One that watches for fire is not waited for that long: as long as a device may be silent without an alarm.
+SHOW_BLIND_AFTER_MS = 15_000
 # Slow sensors fail their third poll half a minute after the first: so long it is not known whether a device or its bus is silent.
 DOUBT_MS_MAX = 45_000
 # A temperature that is not read harms nobody for a while.
@@ -66,14 +68,18 @@ class Silence:
         bus = self._buses.setdefault(device.bus, BusLink(device.bus, episode_key(BUS_OFFLINE, device.bus, "")))
         key = episode_key(DEVICE_OFFLINE, device.code, "")
         after_s = device.offline_after_s or _OFFLINE_AFTER_S.get(device_class, OFFLINE_AFTER_S)
-        link = Link(device, _LEVELS.get(device_class, "major"), key, bus, after_s, down=key in self._journal.open)
+        link = Link(device, _LEVELS.get(device_class, "major"), key, bus, after_s, down=self._is_down(key))
         bus.links.append(link)
         self._links[device.code] = link
 
     def _restore(self, bus: BusLink) -> None:
-        bus.down = bus.key in self._journal.open and len(bus.links) >= BUS_DEVICES_MIN
-        if not bus.down and any(self._is_hidden(link) for link in bus.links):
-            self._show_later(bus, SHOW_AFTER_MS)
+        bus.down = self._is_down(bus.key) and len(bus.links) >= BUS_DEVICES_MIN
+        if not bus.down:
+            self._show_later(bus, 0)
+
+    def _is_down(self, key: str) -> bool:
+        """As the last start left it; one that is kept open because it comes and goes had answered."""
+        return key in self._journal.open and not self._journal.open[key].held
 
     def is_possible(self, facts: Facts) -> bool:
         """Whether a dead bus could explain such an alarm, now or in a moment."""
@@ -193,7 +199,7 @@ class Silence:
 
     def _raise(self, link: Link, at: Moment) -> None:
         began = link.first_failed or at
-        silent_s = (at.mono_ms - (began.mono_ms if link.answered_ms is None else link.answered_ms)) / 1000
+        silent_s = float(round((at.mono_ms - began.mono_ms) / 1000))  # since nobody answers: before the first such question nobody had asked
         self._failing.pop(link, None)
         link.down, link.good = True, 0
         root = self._root(link.bus, at)
@@ -212,8 +218,9 @@ class Silence:
 
     def _raise_bus(self, bus: BusLink, at: Moment) -> None:
         bus.down, bus.show_ms, bus.began = True, None, bus.first_failed or at
-        below = [link.key for link in bus.links if link.key in self._journal.open and (falls_with(link, bus) or self._is_hidden(link))]
-        below += [key for link in bus.blind for key in link.blind.keys if key in self._journal.open]
+        alone = [link for link in bus.links if link.key in self._journal.open and not (falls_with(link, bus) or self._is_hidden(link))]
+        below = [link.key for link in bus.links if link.key in self._journal.open and link not in alone]
+        below += [key for link in bus.blind if link not in alone for key in link.blind.keys if key in self._journal.open]
         children = tuple(self._journal.open[key].alarm_id for key in below)
         root = self._journal.raise_(bus_facts(bus), bus.began, at, children=children)
         for key in below:
@@ -222,23 +229,26 @@ class Silence:
     def _bus_is_back(self, bus: BusLink, at: Moment) -> None:
         bus.down, bus.began = False, None
         self._journal.clear(bus.key, at)
-        if any(self._is_hidden(link) for link in bus.links):
-            self._show_later(bus, at.mono_ms + SHOW_AFTER_MS)
+        self._show_later(bus, at.mono_ms)
 
-    def _show_later(self, bus: BusLink, at_ms: int) -> None:
-        bus.show_ms = at_ms
-        self.due_ms = min(self.due_ms, at_ms)
+    def _show_later(self, bus: BusLink, back_ms: int) -> None:
+        hidden = [link for link in bus.links if self._is_hidden(link)]
+        if hidden:
+            bus.back_ms = back_ms
+            bus.show_ms = back_ms + (SHOW_BLIND_AFTER_MS if any(link.blind.keys for link in hidden) else SHOW_AFTER_MS)
+            self.due_ms = min(self.due_ms, bus.show_ms)
 
     def _show(self, bus: BusLink, at: Moment) -> None:
+        """First those that watch for fire, the others when their time has come too."""
         if bus.show_ms is None:
             return  # the bus fell silent again at this very moment
-        bus.show_ms = None
-        for link in bus.links:
-            if self._is_hidden(link):
-                self._journal.show(link.key, at)
-                shown = self._journal.open[link.key].alarm_id
-                for key in [key for key in link.blind.keys if key in self._journal.open]:
-                    self._journal.hide(key, shown)
+        all_ms = bus.back_ms + SHOW_AFTER_MS
+        bus.show_ms = all_ms if at.mono_ms < all_ms else None
+        for link in [link for link in bus.links if self._is_hidden(link) and (bus.show_ms is None or link.blind.keys)]:
+            self._journal.show(link.key, at)
+            shown = self._journal.open[link.key].alarm_id
+            for key in [key for key in link.blind.keys if key in self._journal.open]:
+                self._journal.hide(key, shown)
 
     def _is_hidden(self, link: Link) -> bool:
         """Below its bus, now or before: what another alarm explains that is still open is that one's business."""

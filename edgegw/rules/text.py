@@ -24,8 +24,7 @@ _WORDS = {
     "above_others": ("{title} {value} is more than {limit} above the others", "{title} {value} 比同组高出 {limit} 以上"),
     "missing": ("{title}: no good value for {number} s", "{title}：已 {number} 秒无有效值"),
 }
-# These say value and limit alone.
-_LIMITED = frozenset({"high", "low", "equals", "not_equals"})
+
 # A module has eight inputs; of a bus with more of them the others are counted.
 NAMED_MAX = 8
 # The dictionary writes units in ASCII; people read the degree sign.
@@ -41,32 +40,23 @@ def rule_text(rule: Rule, point: Point, value: int | None) -> tuple[str, str]:
     """English and Chinese. A text of the administrator's own stands for both, unless there are two."""
     if rule.text:
         return rule.text, rule.text_zh
-    english, chinese = _templates(point.name, rule.condition)
-    words = {
-        "value": "-" if value is None else with_unit(f"{in_unit(value, point.decimals):.{point.decimals}f}", point.unit),
-        "limit": with_unit(f"{rule.limit:.12g}", point.unit),
-    }
-    if rule.condition not in _LIMITED:
-        words |= {
-            "number": f"{rule.limit:g}",
-            "window": f"{rule.window_s:g} s",
-            "reference": rule.reference,
-            "word": rule.word or ", ".join(rule.words),
-        }
-    return english.format_map(words), chinese.format_map(words)
+    word = rule.word or ", ".join(rule.words)
+    english, chinese = _around_value(point.name, point.unit, rule.condition, rule.limit, rule.window_s, rule.reference, word)
+    shown = "-" if value is None else with_unit(f"{in_unit(value, point.decimals):.{point.decimals}f}", point.unit)
+    return shown.join(english), shown.join(chinese)
 
 
 @lru_cache(maxsize=1024)
-def _templates(point: str, condition: str) -> tuple[str, str]:
-    """With the point's title filled in. A storm asks for the same few again and again."""
+def _around_value(  # noqa: PLR0913, PLR0917 - what a text is made of
+    point: str, unit: str, condition: str, limit: float, window_s: float, reference: str, word: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """English and Chinese, cut where the value stands. A storm asks for the same few again and again."""
     entry = points.lookup(point)
-    english, chinese = _WORDS[condition]
+    words = {"limit": with_unit(f"{limit:.12g}", unit), "number": f"{limit:g}", "window": f"{window_s:g} s", "reference": reference, "word": word}
     titles = (entry.en, entry.zh) if entry else (point, point)
-    return english.replace("{title}", _literal(titles[0])), chinese.replace("{title}", _literal(titles[1]))
-
-
-def _literal(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
+    texts = zip(_WORDS[condition], titles, strict=True)
+    english, chinese = (tuple(part.format_map({**words, "title": title}) for part in text.split("{value}")) for text, title in texts)
+    return english, chinese
 
 
 def device_offline_text(silent_s: float) -> tuple[str, str]:

@@ -27,6 +27,8 @@ class Why(StrEnum):
     """One that was told singly has ended, whatever hides it by then."""
     SUMMARY = "summary"
     """Of a flood: what was not told singly."""
+    REPORT = "report"
+    """What was read around its raise, a minute after it."""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -44,6 +46,6 @@ class Told(msgspec.Struct, frozen=True):
     chattering: bool = False
     """It comes and goes: told once until it is quiet."""
     others: tuple[Episode, ...] = ()
-    """Of a summary: all of its episodes that are counted singly, the most severe first; bounded by the engine."""
+    """Of a summary: its episodes, the most severe first; a notice keeps as many as it names."""
     count: int = 1
     """Of a summary: how many episodes it stands for."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from edgegw.rules.conditions import Edge
 from edgegw.rules.episode import Episode
-from edgegw.rules.levels import deadlines
+from edgegw.rules.levels import promised
 
 # With these somebody hears of it, or hears that it is worse.
 OPENING: Final = frozenset({Edge.RAISED, Edge.LEVEL, Edge.AGAIN, Edge.SHOWN})
@@ -15,6 +15,12 @@ OPENING: Final = frozenset({Edge.RAISED, Edge.LEVEL, Edge.AGAIN, Edge.SHOWN})
 
 def work_order(episode: Episode, places: Mapping[str, str]) -> dict[str, object]:
     """`place` of the device and `due`, promise to wall time in ms; nothing of what there is none."""
-    due = {deadline.what: deadline.at_ms for deadline in deadlines(episode.facts.level, episode.raised_at_ms)}
-    found = {"place": places.get(episode.facts.device or ""), "due": due}
-    return {name: value for name, value in found.items() if value}
+    facts = episode.facts
+    found: dict[str, object] = {}
+    place = places.get(facts.device or "")
+    if place:
+        found["place"] = place
+    due = {what: episode.raised_at_ms + after_ms for what, after_ms in promised(facts.level)}
+    if due:
+        found["due"] = due
+    return found

@@ -2,7 +2,7 @@
 
 What there is to judge in a source is found out once, at the start: a source without anything costs one look into a dictionary.
 
-    wrong device? ─► inputs ─► registers ─► powers ─► connectors ─► sleep ─► computed points, balances
+    wrong device? ─► inputs ─► registers ─► powers ─► connectors ─► sleep ─► computed points, balances, yields
 
 A value is never changed and never left out: what is in doubt is marked `suspect`. The one exception is an input that is declared as normally closed.
 """
@@ -17,13 +17,14 @@ from edgegw.config.model import Config, Device
 from edgegw.model import Quality, Reading, Source
 from edgegw.truth.contacts import Connectors, Inputs
 from edgegw.truth.devices import Faces, SaysItself, Sleeper
-from edgegw.truth.dips import Dips
+from edgegw.truth.dips import Dips, MeterDips
 from edgegw.truth.meters import Powers, Registers, Widths, compile_flows
 from edgegw.truth.scales import compile_scales
-from edgegw.truth.standing import Standing
+from edgegw.truth.standing import LOW_YIELD, Standing
 from edgegw.truth.still import METERING_CLASS, Still
-from edgegw.truth.sums import Balancer, Computer, places_of
+from edgegw.truth.sums import Balancer, Computer, Places, places_of
 from edgegw.truth.work import KEY_PREFIX, Moment, Report, Step, Verdict, Work, suspect_all
+from edgegw.truth.yields import Yields, sun_of
 
 __all__ = ["KEY_PREFIX", "NOTHING", "Judge", "Moment", "Report", "Verdict"]
 
@@ -56,6 +57,7 @@ class Judge:
         for settings in config.balance:
             balancer = Balancer(settings, places, widths, self._standings)
             self._add_each(balancer.source_ids, balancer)
+        self._yields = self._add_yields(config, places, widths, restored)
         known = self._keys()
         self._stale = {key for key in restored if key.startswith(KEY_PREFIX) and key not in known}
 
@@ -73,6 +75,8 @@ class Judge:
             self._add(source_id, flow)
         still = Still([source for source in sources if source.device_class == METERING_CLASS], self._standings[device.code])
         self._add_each(still.source_ids, still)
+        dips = MeterDips(sources)
+        self._add_each(dips.source_ids, dips)
         for scales in compile_scales(sources):
             self._add_each(scales.source_ids, scales)
         for source in sources:
@@ -104,6 +108,17 @@ class Judge:
             steps.append(powers)
         return steps
 
+    def _add_yields(self, config: Config, places: Places, widths: Widths, restored: Mapping[str, bytes]) -> Yields | None:
+        sun = sun_of(config.device, places)
+        yields = None if sun is None else Yields(sun, config.device, places, widths, self._standings, restored)
+        judged = yields.devices if yields is not None else frozenset[str]()
+        others = [standing for code, standing in self._standings.items() if code not in judged]
+        self._dropped = {standing.key: standing.state for standing in others if standing.drop(LOW_YIELD)}
+        if yields is None or not judged:
+            return None
+        self._add_each(yields.source_ids, yields)
+        return yields
+
     def _add(self, source_id: int, step: Step) -> None:
         self.concerned[source_id] = (*self.concerned.get(source_id, ()), step)
 
@@ -113,7 +128,7 @@ class Judge:
 
     def _keys(self) -> set[str]:
         steps = [step for steps in self.concerned.values() for step in steps]
-        of_steps = {step.key for step in steps if isinstance(step, Registers | Connectors | Inputs | Sleeper)}
+        of_steps = {step.key for step in steps if isinstance(step, Registers | Connectors | Inputs | Sleeper | Yields)}
         return of_steps | {faces.key for faces in self._faces.values()} | {standing.key for standing in self._standings.values()}
 
     def open_alarms(self) -> Verdict:
@@ -121,7 +136,7 @@ class Judge:
         strangers = tuple(faces.report(raised=True) for faces in self._faces.values() if faces.face.stranger)
         reports = (*strangers, *(report for standing in self._standings.values() for report in standing.open_alarms()))
         excused = {code: True for code, sleeper in self._sleepers.items() if sleeper.excused}
-        return Verdict(states=dict.fromkeys(self._stale), reports=reports, excused=excused)
+        return Verdict(states={**dict.fromkeys(self._stale), **self._dropped}, reports=reports, excused=excused)
 
     # -- while it runs
 
@@ -167,6 +182,8 @@ class Judge:
         """Another device has taken the place."""
         for registers in self._registers[device]:
             registers.forget()
+        if self._yields is not None:
+            self._yields.forget(device)
 
     def _mark(self, device: str, wrong: bool) -> None:  # noqa: FBT001 - the one thing it says
         """While the wrong device answers its sources have one more step, before all others."""

@@ -25,12 +25,14 @@ RUNS_BACKWARDS: Final = "meter runs backwards"
 JUMP: Final = "meter jump"
 BALANCE: Final = "energy balance"
 VALUES_FROZEN: Final = "values frozen"
+LOW_YIELD: Final = "low yield"
 KINDS: Final[Mapping[str, Kind]] = {
     METER_FROZEN: Kind("major", "{} stands still while power flows", "{}：有功率流过却不变化"),
     RUNS_BACKWARDS: Kind("major", "{} is lower than before", "{}：比之前的读数低"),
     JUMP: Kind("major", "{} grew by more than the rated power allows", "{}：增量超过额定功率所能产生"),
     BALANCE: Kind("minor", "{}: the parts do not add up to the whole", "{}：分项之和与总量不符"),
     VALUES_FROZEN: Kind("minor", "all electrical values unchanged for 10 minutes while current flows", "有电流而全部电气量 10 分钟不变"),
+    LOW_YIELD: Kind("notice", "less energy than the sun of the day allows", "当日发电量低于辐照应有水平"),
 }
 
 
@@ -70,6 +72,10 @@ class Standing:
             work.reports.append(Report(rule, self._device, raised=False))
         self._keep(work)
 
+    def drop(self, rule: str) -> bool:
+        """At the start: nothing judges it any more. True where it lasted; an alarm that a start does not report is over."""
+        return self._found.pop(rule, None) is not None
+
     def open_alarms(self) -> Iterator[Report]:
         """Those that lasted at the last start."""
         return (self._report(rule, next(iter(points))) for rule, points in self._found.items())
@@ -79,5 +85,10 @@ class Standing:
         text, text_zh = kind.text.format(entry.en if entry else point), kind.text_zh.format(entry.zh if entry else point)
         return Report(rule, self._device, raised=True, text=text, text_zh=text_zh, level=kind.level)
 
+    @property
+    def state(self) -> bytes | None:
+        """For the next start; None: nothing."""
+        return encode(self._found) if self._found else None
+
     def _keep(self, work: Work) -> None:
-        work.states[self.key] = encode(self._found) if self._found else None
+        work.states[self.key] = self.state

@@ -5,15 +5,16 @@ Whether a certificate is to be trusted is the business of TLS alone (`login.py`)
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
-if TYPE_CHECKING:
-    from cryptography import x509
+from edgegw.uplink.x509_fields import fields_of
 
 # Two months for a certificate that is ordered by post, one for one that is ordered by mail, a week in which somebody must drive there.
 WARN_DAYS: Final = (60, 30, 7)
@@ -25,6 +26,8 @@ EXPIRED: Final = 0
 _DAY_S: Final = 86_400
 # A bundle of the system's authorities has some 140 certificates.
 _FILE_BYTES_MAX: Final = 1024 * 1024
+# RFC 7468, section 5.
+_PEM: Final = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END (?:X509 )?CERTIFICATE-----")
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -61,17 +64,17 @@ class Certificate(msgspec.Struct, frozen=True):
 
 def of_der(der: bytes) -> Certificate:
     """One certificate as TLS shows it. Raises ValueError."""
-    from cryptography import x509  # noqa: PLC0415 - 3 MB that a gateway without TLS never needs
-
-    return _read(x509.load_der_x509_certificate(der))
+    found = fields_of(der)
+    return Certificate(found.subject, found.issuer, (*found.host_names, *found.addresses), found.begins.timestamp(), found.ends.timestamp())
 
 
 def of_file(path: str | Path) -> list[Certificate]:
     """Every certificate of a PEM file, in its order: of a client's file the first is its own. Raises OSError, ValueError."""
-    from cryptography import x509  # noqa: PLC0415
-
     with Path(path).open("rb") as file:
-        return [_read(found) for found in x509.load_pem_x509_certificates(file.read(_FILE_BYTES_MAX))]
+        blocks = _PEM.findall(file.read(_FILE_BYTES_MAX))
+    if not blocks:
+        raise ValueError("no certificate in PEM")
+    return [of_der(base64.b64decode(block)) for block in blocks]
 
 
 def authority_of(certificate: Certificate | None, known: Sequence[Certificate]) -> Certificate | None:
@@ -81,27 +84,6 @@ def authority_of(certificate: Certificate | None, known: Sequence[Certificate]) 
         if issuers:
             return max(issuers, key=lambda found: found.not_after_s)
     return known[0] if len(known) == 1 else None
-
-
-def _read(found: x509.Certificate) -> Certificate:
-    return Certificate(
-        found.subject.rfc4514_string(),
-        found.issuer.rfc4514_string(),
-        _names(found),
-        found.not_valid_before_utc.timestamp(),
-        found.not_valid_after_utc.timestamp(),
-    )
-
-
-def _names(found: x509.Certificate) -> tuple[str, ...]:
-    from cryptography import x509  # noqa: PLC0415
-
-    try:
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
-    return (*names.get_values_for_type(x509.DNSName), *addresses)
 
 
 def _day(at_s: float) -> str:

@@ -4,6 +4,8 @@ and of the faults those that wait for a person. Pure.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from edgegw.errors import lookup
@@ -30,6 +32,12 @@ class Notice(msgspec.Struct, frozen=True):
     level: str
     text: str
     text_zh: str
+
+
+def is_of(uplink: str, rule: str) -> bool:
+    """Whether an alarm of this rule is a notice of this uplink."""
+    name = re.escape(uplink)
+    return re.fullmatch(rf"certificate [a-z]+ {name} \d+ d|uplink {name} [EW]-[A-Z0-9-]+|quota {name} \d+ %|too large {name}", rule) is not None
 
 
 def of_expiry(uplink: str, expiry: Expiry) -> Notice | None:

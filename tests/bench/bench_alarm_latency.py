@@ -1,7 +1,8 @@
 """From a contact that closes to its alarm at the receiver: debounce, on-delay, up to one period, and the way.
 
 The simulated station's input module on its serial line, the whole gateway, mosquitto with mutual TLS, the receiver's database. Each contact is closed
-at random moments of its period. Allowed is debounce + on-delay + one period + 0.5 s; half a period is what a mean moment waits for.
+at random moments of its period. Allowed is debounce + on-delay + one period + 0.5 s; half a period is what a mean moment waits for. A poll that the
+simulated module answers too late costs three seconds or more: on busy cores that is what the longest figure tells, and one that never comes is explained.
 """
 
 from __future__ import annotations

@@ -135,8 +135,16 @@ def test_the_past_has_every_step_in_order(rig):
 
     wait_for("the store", lambda: "cleared" in edges())
     assert ["raised", "acknowledged", "shelved", "unshelved", "cleared"] == edges()
+    past = edgegw("alarms", "show", str(number), "--lang", "en", "-c", rig.config)
+    assert (EXIT_OK, f"#{number} is over.") == (past.returncode, past.stdout.splitlines()[0])
+    assert [" raised ", " acked ", " shelved ", " unshelved ", " cleared "] == [
+        edge for edge in (" raised ", " acked ", " shelved ", " unshelved ", " cleared ") if edge in past.stdout
+    ]
+    assert EXIT_UNKNOWN == edgegw("alarms", "show", "99999", "-c", rig.config).returncode
     stats = json.loads(edgegw("alarms", "stats", "--json", "-c", rig.config).stdout)["data"]
     assert 1 == next(top["count"] for top in stats["top"] if top["name"] == "device offline TH-02")
+    assert (7 * 86_400, None) == (stats["span_s"], stats["raised_a_day"])
+    assert 0 < stats["stored_s"] < 3600
     assert "device offline TH-02" in edgegw("alarms", "stats", "-c", rig.config).stdout
 
 

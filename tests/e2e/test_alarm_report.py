@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sqlite3
 from contextlib import closing
@@ -11,6 +12,7 @@ import pytest
 from edgegw.cli.cells import cells
 from edgegw.cli.rig import Rig, wait_for
 from edgegw.errors import EXIT_OK, EXIT_UNKNOWN
+from tests.telling_gateway import free_port, post
 from tests.unit.cli_daemon import edgegw
 
 pytestmark = pytest.mark.broker
@@ -25,12 +27,39 @@ devices = ["TH-02"]
 level = "critical"
 when = [{ device = "TH-01", point = "temperature", condition = "low", limit = 200 }]
 """
+MAIL = """
+[[channel]]
+name = "mail"
+kind = "mail"
+host = "127.0.0.1"
+port = {port}
+security = "none"
+sender = "gw@example.cn"
+
+[[recipient]]
+name = "chief"
+address = {{ mail = "chief@example.cn" }}
+language = "zh"
+
+[[route]]
+name = "burning"
+rules = ["cabinet-burning"]
+recipients = ["chief"]
+"""
 # The minute after the raise, and what a busy machine needs.
 REPORT_S_MAX = 150
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory):
+def mails():
+    """A mail server and what it has taken."""
+    port = free_port()
+    with post(port) as server:
+        yield port, server.mails
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory, mails):
     """TH-02 burns since some seconds; the gateway was killed meanwhile and runs again."""
     rig = Rig(tmp_path_factory.mktemp("report"))
     try:
@@ -39,7 +68,7 @@ def rig(tmp_path_factory):
         rig.start_broker()
         rig.start_receiver()
         rig.write_config()
-        rig.config.write_text(rig.config.read_text() + RULE)
+        rig.config.write_text(rig.config.read_text() + RULE + MAIL.format(port=mails[0]))
         rig.start_gateway()
         wait_for("some readings of it", lambda: readings(rig) >= 3, 60)
         rig.tell_station("set", device="TH-02", point="temperature", value=80)
@@ -81,7 +110,7 @@ def test_the_device_is_out_of_service_on_every_screen_and_at_the_receiver(rig):
     number = alarm(rig)["number"]
     assert [("TH-02", "out_of_service", [number])] == [(one["device"], one["state"], one["alarms"]) for one in asked(rig, "status")["service_state"]]
     assert [(["out_of_service"], [alarm(rig)["alarm_id"]])] == [([body["service_state"]], body["alarms"]) for body in received(rig, "service_state")]
-    for language, word in (("en", "TH-02 is out of service"), ("zh", "TH-02 因告警")):
+    for language, word in (("en", "TH-02 is out of service"), ("zh", "TH-02 因故障退出服务")):
         for command in ("status", "alarms"):
             assert word in edgegw("--lang", language, command, "-c", rig.config).stdout
 
@@ -117,6 +146,23 @@ def test_the_report_is_shown(rig):
     report = asked(rig, "alarms", "show", number, "--report")["report"]
     assert (True, True) == (report["recorded"], report["whole"])
     assert EXIT_UNKNOWN == edgegw("alarms", "show", "99999", "--report", "-c", rig.config).returncode
+
+
+def test_the_report_comes_by_mail(rig, mails):
+    """
+    After the mail of the raise, once: what bus and cloud did in its text, and every reading in a table that opens as one.
+    """
+    wait_for("the mail of the report", lambda: [mail for _, mail in mails[1] if "报告" in mail["Subject"]], REPORT_S_MAX)
+    raised, report = (mail for _, mail in mails[1])
+    assert "新告警" in raised["Subject"]
+    assert all(word in report.get_body().get_content() for word in ("TH-02", "附件", "询问", "平台 cloud：已连接"))
+    (attached,) = report.iter_attachments()
+    table = attached.get_content()
+    rows = [dict(row) for row in csv.DictReader(table.removeprefix("\ufeff").splitlines())]
+    assert ("text/csv", f"report-{alarm(rig)['number']}.csv") == (attached.get_content_type(), attached.get_filename())
+    judged = [float(row["数值"]) for row in rows if (row["设备"], row["测点"]) == ("TH-02", "temperature") and row["数值"]]
+    assert (True, 80.0) == (min(judged) < 70, max(judged))
+    assert len(table.encode()) < 120_000
 
 
 def test_it_comes_back_into_service_with_the_end_of_the_alarm(rig):

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import socket
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from typing import Any
+from contextlib import closing
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from tests.modem_double import Modem
-from tests.telling_gateway import DEVICE, Gateway, free_port, relays, wait_for
+from tests.telling_gateway import DEVICE, Gateway, free_port, post, relays, wait_for
 from tests.unit.cli_daemon import edgegw
 from tests.unit.test_channel_pdu import read
 
@@ -69,28 +64,6 @@ name = "everything"
 recipients = ["chief"]
 channels = ["mail", "modem", "siren", "log"]
 """
-
-
-class Post:
-    """A mail server's memory."""
-
-    def __init__(self) -> None:
-        self.mails: list[tuple[list[str], Any]] = []
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's
-        self.mails.append((envelope.rcpt_tos, email.message_from_bytes(envelope.content, policy=email.policy.default)))
-        return "250 2.0.0 queued as 4F1C"
-
-
-@contextmanager
-def post(port: int) -> Iterator[Post]:
-    found = Post()
-    controller = Controller(found, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
-        yield found
-    finally:
-        controller.stop()
 
 
 @pytest.fixture

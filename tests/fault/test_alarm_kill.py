@@ -197,3 +197,24 @@ def test_the_journal_and_the_receiver_agree(killed):
     """
     here = Counter((event["id"], event["edge"]) for event in stored(killed.rig))
     assert here == Counter((body["id"], body["edge"]) for body in received(killed.rig, "alarm"))
+
+
+def test_a_ups_that_was_on_battery_and_is_silent_behind_a_kill_counts_as_empty(tmp_path):
+    """
+    The last thing that the killed gateway heard of it was OB; the next one never hears it, and calls for somebody all the same.
+    """
+    rig = Rig(tmp_path)
+    try:
+        rig.make_keys()
+        rig.start_station()
+        rig.start_broker()
+        rig.write_config()
+        rig.start_gateway()
+        rig.tell_station("set", device="UPS-01", point="ups.status", value="OB")
+        the(rig, "ups-on-battery", state="active")
+        rig.kill("gateway")
+        rig.tell_station("silence", device="UPS-01")
+        rig.start_gateway()
+        assert "critical" == the(rig, "ups-silent-on-battery", state="active")["level"]
+    finally:
+        rig.close()

@@ -9,15 +9,19 @@ import time
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edgegw.buffer.store import Buffer
 from edgegw.clock import Clock
 from edgegw.cloud.asking import holes, resend
 from edgegw.cloud.receiver import Receiver, ReceiverOptions
+from edgegw.config.model import Store
 from edgegw.model import ClockTrust, Identity
+from edgegw.own_uplinks import OwnUplinks
 from edgegw.uplink.commands import KEY_PREFIX, Commands
 from edgegw.uplink.envelope import Command, EnvelopeError, grouped, sign_command
 from edgegw.uplink.keys import load_cloud_keys, load_uplink_keys
 from edgegw.uplink.sender import Sender
 from edgegw.uplink.trial import Trial
+from tests.unit.buffer_rig import SOURCES
 from tests.unit.cli_daemon import edgegw
 from tests.uplink_rig import EPOCH, GATEWAY, IDENTITY, MemoryOutbox, Place, alarm, block, event_batch, log_of, no_thread_left, place, running, until, wait_for
 
@@ -79,6 +83,14 @@ def test_the_brokers_word_can_count_as_delivery(here, heard):
         assert sender.status().last_receipt_s is not None
 
     asyncio.run(running(sender, body))
+    own = OwnUplinks(here.clock)
+    assert 0 <= (own.receipt_age_s([sender]) or 0) < 60
+    store = Buffer.open(here.directory / "kept", Clock(), Store(), SOURCES, ["cloud"], lambda _streams: None, {})
+    own.keep(store, [sender])
+    store.close()
+    kept = Buffer.open(here.directory / "kept", Clock(), Store(), SOURCES, ["cloud"], lambda _streams: None, {})
+    assert here.clock.wall_ms() - int(kept.states("receipt/")["receipt/cloud"]) < 60_000
+    kept.close()
     if seen is not None:
         seen.close()
         assert {"e", "m", "h", "s"} == {topic.rsplit("/", 1)[1] for topic in seen.topics}

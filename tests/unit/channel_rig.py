@@ -34,7 +34,9 @@ class Recorder:
         self.audits: list[tuple[str, Mapping[str, object]]] = []
         self.wanted = True
         self.asked_levels: list[frozenset[str]] = []
-        self.parts = Parts("op/R10/gw1", read_private, line or _nothing, lambda _table: relay or _nothing(_table), self._is_wanted, self._audit)
+        self.parts = Parts(
+            "op/R10/gw1", read_private, line or _nothing, lambda _table: relay or _nothing(_table), self._is_wanted, lambda _channel: frozenset(), self._audit
+        )
 
     def _is_wanted(self, levels: frozenset[str]) -> bool:
         self.asked_levels.append(levels)

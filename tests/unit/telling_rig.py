@@ -10,6 +10,7 @@ from edgegw.config.channel_model import ChannelTable
 from edgegw.config.notify_model import Recipient, Route
 from edgegw.model import ClockTrust, Event
 from edgegw.rules.episode import Episode, Facts, Moment
+from edgegw.rules.limits import LIMITS, Limits
 from edgegw.rules.notifiers.job import Job
 from edgegw.rules.notifiers.queue import Queue
 from edgegw.rules.notifiers.routing import Local, Router
@@ -65,7 +66,10 @@ def router(
 class Station:
     """A teller with the store that it writes into; `restart` forgets everything else."""
 
-    def __init__(self, *routes: Route, channels: Sequence[ChannelTable] = (SMS,), recipients: Sequence[Recipient] = (DUTY, BOSS)) -> None:
+    def __init__(
+        self, *routes: Route, channels: Sequence[ChannelTable] = (SMS,), recipients: Sequence[Recipient] = (DUTY, BOSS), limits: Limits = LIMITS
+    ) -> None:
+        self.limits = limits
         self.router = router(routes or (EVERYTHING,), channels, recipients)
         self.store: dict[str, bytes] = {}
         self.events: list[Event] = []
@@ -74,7 +78,7 @@ class Station:
 
     def restart(self, at: Moment) -> None:
         self.epoch += 1
-        self.teller = Teller(self.router, Queue(self.epoch, self.store, lambda: 1.0), self.store)
+        self.teller = Teller(self.router, Queue(self.epoch, self.store, self.limits, lambda: 1.0), self.store)
         self.queue = self.teller.queue
         self.teller.begin(at)
         self.keep()

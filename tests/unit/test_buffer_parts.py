@@ -51,6 +51,17 @@ def test_a_reading_that_comes_late_gets_the_next_millisecond():
     assert [102] == [r.mono_ms for r in numbering.order(3, [reading(OTHER, 101)])]
 
 
+def test_numbering_moves_nothing_for_another_that_is_read_twice():
+    """
+    Twenty sources that were each read twice in one millisecond take two of them: the second readings move by one, and stay behind the first.
+    """
+    sources = [source(number) for number in range(1, 21)]
+    twice = [reading(one, 100, (answer,)) for answer in (1, 2) for one in reversed(sources)]
+    ordered = Numbering().order(3, twice)
+    expected = [(100 + answer - 1, one.source_id, (answer,)) for answer in (1, 2) for one in sources]
+    assert expected == [(one.mono_ms, one.source.source_id, one.values) for one in ordered]
+
+
 def test_sequences_start_at_one_in_each_stream():
     """
     Each stream has its own count.

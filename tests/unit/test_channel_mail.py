@@ -13,6 +13,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
@@ -127,6 +128,26 @@ def test_a_chinese_mail_arrives_encrypted_and_logged_in(pki: DemoPki, tmp_path: 
     assert [] == threads()
 
 
+def test_a_table_arrives_as_a_file(pki: DemoPki) -> None:
+    """Beside the text, with its name and every byte of it, in lines that each server takes."""
+    post = Post()
+    attached = ("\ufeff时间,数值\r\n" + "2026-11-21,229.4\r\n" * 2000).encode()
+    notice = msgspec.structs.replace(NOTICE, attached=attached, attached_name="report-7.csv")
+
+    async def main() -> Any:
+        async with served(post, pki, "tls") as port:
+            return await outcome(Mail(table(port, pki), Recorder().parts).send(notice, DUTY))
+
+    assert "250 2.0.0 OK queued as 4F1C" == asyncio.run(main())
+    raw = post.envelopes[0].content
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    (found,) = message.iter_attachments()
+    assert (TEXT.split("\n"), attached) == (message.get_body().get_content().splitlines(), found.get_payload(decode=True))
+    assert ("report-7.csv", "text/csv", "utf-8") == (found.get_filename(), found.get_content_type(), found.get_content_charset())
+    assert (NOTICE.subject, "<epoch-17.3@example.org>") == (message["Subject"], message["Message-ID"])
+    assert 78 >= max(map(len, raw.splitlines()))
+
+
 def test_the_longest_id_and_subject_stay_whole() -> None:
     """A Message-ID of 96 signs is not folded or encoded, and a subject has no second line."""
     notice = NOTICE.__class__("n" * 96, "major", "告警" * 60 + "\nBcc: all@example.org", TEXT, "")
@@ -156,14 +177,14 @@ def test_a_subject_keeps_its_spaces(subject: str) -> None:
     [
         ({"RCPT": "550 5.1.1 no such user"}, ("E-TELL-RECIPIENT", False)),
         ({"RCPT": "450 4.2.0 greylisted"}, ("E-TELL-RECIPIENT", True)),
-        ({"MAIL": "553 5.7.1 not your address"}, ("E-TELL-REFUSED", False)),
+        ({"MAIL": "553 5.7.1 not your address"}, ("E-TELL-REFUSED", True)),
         ({"MAIL": "421 4.3.2 too busy"}, ("E-TELL-REFUSED", True)),
         ({"DATA": "554 5.7.1 spam"}, ("E-TELL-REFUSED", False)),
         ({"DATA": "452 4.3.1 mailbox full"}, ("E-TELL-REFUSED", True)),
     ],
 )
 def test_a_refusal_is_told_with_its_words_and_whether_it_lasts(pki: DemoPki, answers: dict[str, str], expected: tuple[str, bool]) -> None:
-    """5xx is for good, 4xx is for now, and what the server said stands in the text."""
+    """5xx is for good, 4xx is for now, a refused sender is the configuration's fault; what the server said stands in the text."""
 
     async def main() -> Any:
         async with served(Post(**answers), pki, "tls") as port:
@@ -172,6 +193,19 @@ def test_a_refusal_is_told_with_its_words_and_whether_it_lasts(pki: DemoPki, ans
     found = asyncio.run(main())
     assert expected == seen(found)
     assert next(iter(answers.values())) in found.text
+
+
+def test_a_long_answer_is_not_cut_through_the_password(pki: DemoPki, tmp_path: Path) -> None:
+    """Half of it would be as bad: it is taken out before the answer is shortened."""
+    said = "554 " + "x" * 180 + f" {SECRET}"
+
+    async def main() -> Any:
+        async with served(Post(DATA=said), pki, "tls", auth=True) as port:
+            return await attempt(table(port, pki, username=USER, password_file=password_file(tmp_path)))
+
+    found = asyncio.run(main())
+    assert ("E-TELL-REFUSED", False) == seen(found)
+    assert SECRET[:5] not in found.text
 
 
 def test_a_wrong_password_is_told_and_not_repeated(pki: DemoPki, tmp_path: Path) -> None:
@@ -295,6 +329,11 @@ async def cut_behind_the_message(reader: asyncio.StreamReader, writer: asyncio.S
             writer.write(b"354 go on\r\n")
 
 
+async def hang_behind_the_message(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await cut_behind_the_message(reader, writer)
+    await reader.read()
+
+
 @pytest.mark.parametrize(
     ("talk", "timeout_s", "expected"),
     [
@@ -317,6 +356,28 @@ def test_a_server_that_hangs_or_cuts_ends_the_attempt(pki: DemoPki, talk: Any, t
     message_id, later = seen(found)
     assert (True, []) == (later, left)
     assert message_id in expected
+
+
+@pytest.mark.parametrize(
+    ("talk", "answers", "expected"),
+    [
+        (cut_behind_the_message, {}, True),
+        (hang_behind_the_message, {}, True),
+        (hang, {}, False),
+        (None, {"DATA": "452 full"}, False),
+        (None, {"RCPT": "450 no"}, False),
+    ],
+    ids=["cut", "hang", "before", "refused", "recipient-refused"],
+)
+def test_a_mail_that_may_have_been_taken_is_known_as_such(pki: DemoPki, talk: Any, answers: dict[str, str], expected: bool) -> None:  # noqa: FBT001 - a case
+    """Only where the server has all of it and does not say what became of it."""
+
+    async def main() -> Any:
+        async with raw_server(talk) if talk else served(Post(**answers), pki, "tls") as port:
+            return await attempt(table(port, pki, security="none" if talk else "tls", timeout_s=1.5 if talk else 20.0))
+
+    found = asyncio.run(main())
+    assert (True, expected) == (found.later, found.unsure)
 
 
 def test_an_attempt_that_is_cancelled_leaves_nothing(pki: DemoPki) -> None:

@@ -106,6 +106,34 @@ def test_the_last_try_of_the_pin_is_kept_for_a_person(tmp_path: Path, left: str,
     assert ("E-TELL-SIM", True) == seen(found)
 
 
+def test_a_pin_that_the_card_never_saw_is_given_again(tmp_path: Path) -> None:
+    """The modem loses its power in the middle of it, or the card is busy: as many tries are left as before, and the next attempt sends."""
+    left: Any = {"AT+CPINR": ["+CPINR: SIM PIN,3,3", "", "OK"]}
+
+    async def main(modem: Modem, path: Path) -> list[Any]:
+        sms = channel(str(path), password_file=password_file(tmp_path, "4711"))
+        found = [await outcome(sms.send(NOTICE, NUMBER))]
+        modem.answers = {**left, 'AT+CPIN="': ["+CME ERROR: 14"]}
+        modem.on_command = lambda _command: None
+        found.append(await outcome(sms.send(NOTICE, NUMBER)))
+        modem.answers = left
+        return [*found, await outcome(sms.send(NOTICE, NUMBER))]
+
+    with Modem(pin="4711", answers={**left, 'AT+CPIN="': None}) as modem:
+        lost, busy, sent = asyncio.run(main(modem, Path(modem.path)))
+        assert 3 == sum(command.startswith("AT+CPIN=") for command in modem.commands)
+    assert [("E-TELL-MODEM", True), ("E-TELL-SIM", True)] == [seen(lost), seen(busy)]
+    assert "message reference 12; signal -71 dBm" == sent
+
+
+def test_a_modem_that_answers_late_is_not_misunderstood() -> None:
+    """Its answer to the first AT comes behind the second one: every further answer would be taken for that of the command behind."""
+    with Modem() as modem:
+        modem.slow_s = 1.3
+        assert ["message reference 12; signal -71 dBm"] == attempt(modem, timeout_s=50.0)
+        assert 1 == len(modem.sent)
+
+
 @pytest.mark.parametrize(
     ("answers", "expected", "words"),
     [
@@ -162,6 +190,26 @@ def test_a_modem_that_falls_silent_ends_the_attempt(answers: Any, timeout_s: flo
         assert (expected, True) == seen(found)
         modem.answers = {}
         assert ["message reference 12; signal -71 dBm"] == attempt(modem, timeout_s=20.0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "parts", "expected"),
+    [
+        ({"PDU": None}, 1, True),
+        ({"AT+CMGS": None}, 1, False),
+        ({"PDU": ["+CMS ERROR: 38"]}, 1, False),
+        ({"AT+CREG?": ["+CREG: 0,3", "", "OK"]}, 1, False),
+        ({}, 2, True),
+    ],
+    ids=["no-answer", "no-prompt", "refused", "no-network", "second-part-refused"],
+)
+def test_a_message_that_may_be_on_its_way_is_known_as_such(answers: Any, parts: int, expected: bool) -> None:  # noqa: FBT001 - a case
+    """Only when a part was handed over and was not refused itself."""
+    with Modem(answers=answers) as modem:
+        if parts > 1:
+            modem.on_command = lambda _command: modem.answers.update({"PDU": ["+CMS ERROR: 38"]} if modem.sent else {})
+        (found,) = attempt(modem, Notice("n-1", "major", "", "", "告警" * 34 * parts), timeout_s=8.0)
+    assert (True, expected) == (found.later, found.unsure)
 
 
 def test_an_attempt_that_is_cancelled_in_the_prompt_sends_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ device = "RELAY-01"
 point = "relay.2"
 timeout_s = 10
 on_time_s_max = {on_time_s}
+{route}
 """
 
 
@@ -102,8 +104,8 @@ class Board:
 class Station:
     """A bus with two relay modules, one of which has the siren."""
 
-    def __init__(self, line: str, *, kind: str = "serial", profile: str = "relay.board8", on_time_s: float = 600) -> None:
-        loaded = parse(Path("config.toml"), CONFIG.format(kind=kind, line=line, profile=profile, on_time_s=on_time_s).encode())
+    def __init__(self, line: str, *, kind: str = "serial", profile: str = "relay.board8", on_time_s: float = 600, route: str = "") -> None:
+        loaded = parse(Path("config.toml"), CONFIG.format(kind=kind, line=line, profile=profile, on_time_s=on_time_s, route=route).encode())
         assert loaded.config is not None, loaded.findings
         assert [] == [str(finding) for finding in check(loaded.config, loaded.index) if finding.severity == "error"]
         self.config: Config = loaded.config
@@ -162,6 +164,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(siren_module, "RING_S_MIN", 0.1)
     monkeypatch.setattr(siren_module, "LOOK_S", 0.02)
     monkeypatch.setattr(siren_module, "REPEAT_S", 0.05)
+    monkeypatch.setattr(siren_module, "SETTLE_S", 0.05)
 
 
 def test_it_sounds_until_somebody_acknowledges() -> None:
@@ -218,6 +221,25 @@ def test_it_falls_silent_after_its_time_and_sounds_for_the_next_alarm() -> None:
     assert "its time is over" == station.story[1][1]
 
 
+def test_a_storm_of_alarms_is_one_order() -> None:
+    """While it is known to sound nothing more is asked of the bus; each notice has its evidence all the same, and the time is counted from the last."""
+    said: list[Any] = []
+
+    async def body(station: Station, board: Board) -> None:
+        said.extend([await outcome(station.siren.send(Notice(f"n-{number}", "critical", "", "", ""), "")) for number in range(50)])
+        assert board.sounds
+        station.alarms = []
+        await until(lambda: not station.siren.may_be_on)
+        station.alarms = [alarm()]
+        said.append(await outcome(station.siren.send(Notice("n-50", "critical", "", "", ""), "")))
+        assert board.sounds
+
+    _, board = on_board(body)
+    assert [(UNIT, 1, 0xFF00), (UNIT, 1, 0)] * 2 == board.writes
+    assert {True} == {"is on already, read back" in one for one in said[1:50]}
+    assert said[0] == said[50] == "relay.2 of RELAY-01 is on, read back 1"
+
+
 def test_a_test_is_heard_though_no_alarm_is_open() -> None:
     """It sounds for its least time and ends by itself."""
 
@@ -261,11 +283,76 @@ def test_one_that_was_left_on_is_settled_at_the_start() -> None:
     assert [("off", "acknowledged or ended", "done")] == station.story
 
 
+def test_one_that_was_left_on_is_settled_when_its_module_answers_at_last() -> None:
+    """Behind a module that is silent at the start; waiting for it holds up no order to sound."""
+    board = Board()
+    board.coils[UNIT, 1] = 1
+
+    async def body(station: Station, board: Board) -> None:
+        station.alarms = []
+        board.deaf = True
+        asked = station.bus.statistics.unit(UNIT).asked
+        await station.siren.settle()
+        await until(lambda: station.bus.statistics.unit(UNIT).asked > asked + 4)
+        assert (True, []) == (board.sounds, board.writes)
+        board.deaf = False
+        await until(lambda: bool(station.story))
+
+    station, _ = on_board(body, board)
+    assert [("off", "acknowledged or ended", "done")] == station.story
+
+
+def test_one_that_was_left_on_goes_on_for_its_own_levels_alone() -> None:
+    """A lesser alarm that waits for nobody does not keep it sounding after a start."""
+    board = Board()
+    board.coils[UNIT, 1] = 1
+
+    async def body(station: Station, board: Board) -> None:
+        await station.siren.settle()
+        await until(lambda: station.siren.may_be_on)
+        readings = len(station.polled.readings)
+        await until(lambda: len(station.polled.readings) > readings + 10)
+        assert (True, []) == (board.sounds, board.writes)
+        station.alarms = [alarm("notice")]
+        await until(lambda: not station.siren.may_be_on)
+
+    station, _ = on_board(body, board, route='[[route]]\nname = "noise"\nlevels = ["critical", "major"]\nchannels = ["siren"]')
+    assert [("off", "acknowledged or ended", "done")] == station.story
+
+
+def test_an_alarm_that_comes_while_it_is_being_silenced_sounds_until_it_is_over_too() -> None:
+    """The order to be silent that was under way ends nothing of the order behind it."""
+    silencing, go_on = threading.Event(), threading.Event()
+
+    async def body(station: Station, board: Board) -> None:
+        def slowly(asked: Asked) -> bytes:
+            if not asked.count and not silencing.is_set():
+                silencing.set()
+                go_on.wait(0.3)
+            return board.obey(asked)
+
+        board.behave = slowly
+        await station.siren.send(NOTICE, "")
+        station.alarms = []
+        await until(silencing.is_set)
+        station.alarms = [alarm(number=2)]
+        await station.siren.send(Notice("n-2", "critical", "", "", ""), "")
+        assert (True, True) == (board.sounds, station.siren.may_be_on)
+        station.alarms = []
+        await until(lambda: not station.siren.may_be_on)
+
+    station, board = on_board(body)
+    assert ["on", "off", "on", "off"] == [state for state, _, _ in station.story]
+    assert not board.sounds
+
+
 def test_one_that_is_off_at_the_start_is_left_alone() -> None:
     """It is read, not written."""
 
     async def body(station: Station, _board: Board) -> None:
+        asked = station.bus.statistics.unit(UNIT).asked
         await station.siren.settle()
+        await until(lambda: station.bus.statistics.unit(UNIT).asked > asked + 4)
 
     station, board = on_board(body)
     assert ([], []) == (board.writes, station.events)
@@ -314,15 +401,16 @@ def test_an_order_to_be_silent_is_repeated_until_it_is_proven(caplog: pytest.Log
         await station.siren.send(NOTICE, "")
         board.behave = lambda _asked: None
         station.alarms = []
-        await until(lambda: len(station.events) > 3)
+        writes = len(board.writes)
+        await until(lambda: len(board.writes) > writes + 8)
         assert board.sounds
         board.behave = board.obey
         await until(lambda: not station.siren.may_be_on)
         assert not board.sounds
 
     station, _ = on_board(body)
-    assert {"E-SWITCH-ANSWER"} == {result for _, _, result in station.story[1:-1]}
-    assert ("off", "acknowledged or ended", "done") == station.story[-1]
+    over = "acknowledged or ended"
+    assert [("on", NOTICE.notice_id, "done"), ("off", over, "E-SWITCH-ANSWER"), ("off", over, "done")] == station.story
     assert 1 == caplog.text.count("E-TELL-SIREN")
 
 

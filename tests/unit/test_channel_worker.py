@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -14,6 +18,14 @@ from edgegw.rules.notifiers.model import TellingError
 from edgegw.rules.notifiers.parts import secret
 from edgegw.rules.notifiers.worker import EVIDENCE_CHARACTERS_MAX, Worker, clean
 from tests.unit.channel_rig import Recorder, outcome, password_file, threads, until
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "AUTH LOGIN": lambda word: base64.b64encode(word.encode()).decode(),
+    "AUTH PLAIN": lambda word: base64.b64encode(f"\0gw@x\0{word}".encode()).decode(),
+    "url": lambda word: quote(word, safe=""),
+    "form": quote_plus,
+    "json": lambda word: json.dumps(word)[1:-1],
+}
 
 
 def test_a_thread_that_cannot_be_ended_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,8 +83,11 @@ def test_a_thread_that_outlives_the_loop_harms_nothing() -> None:
 
 
 def test_what_a_server_says_is_one_short_line_without_the_secret() -> None:
-    """Control characters, line breaks and what is too long do not reach the record."""
+    """Control characters, line breaks and what is too long do not reach the record, nor does a password in the form in which it went over the line."""
     assert "250 OK *** x" == clean("250 OK\r\n\t s3cret \x1b[31mx".replace("[31m", ""), "s3cret")
+    encoded = {name: encode('s3cret &"Word!') for name, encode in ENCODINGS.items()}
+    assert dict.fromkeys(encoded, "bad *** here") == {name: clean(f"bad {word} here", 's3cret &"Word!') for name, word in encoded.items()}
+    assert "bad c2VydmVy queued as 4F1CAB12CD34 here" == clean("bad c2VydmVy queued as 4F1CAB12CD34 here", "s3cret")
     assert EVIDENCE_CHARACTERS_MAX == len(clean("告" * 1000))
     assert "a\ufffdb" == clean(b"a\xffb")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgegw.cli.cells import both_ends, cells, cut, pad, table, wrap
+from edgegw.cli.cells import both_ends, cells, cut, folded, pad, table, wrap
 from edgegw.cli.texts import age, duration
 
 _TEXT = st.text(st.sampled_from("ab1 光谷二号，。e\u0301"), max_size=30)
@@ -46,6 +46,19 @@ def test_the_flexible_column_gives_way(rows):
     A table is never wider than it may be as long as one column can give way.
     """
     assert [] == [line for line in table(["A", "B", "C"], [[row[0][:8], row[1], row[2][:8]] for row in rows], frozenset({0}), 1, width=40) if cells(line) > 40]
+
+
+@given(st.lists(st.lists(_TEXT, min_size=3, max_size=3), max_size=5), st.integers(1, 3))
+def test_a_folded_column_goes_on_below_itself(rows, lines):
+    """
+    No line is wider than the screen, no row taller than it may be, and what is not cut is whole.
+    """
+    found = folded(["A", "B", "C"], rows, width=40, least=12, lines=lines, yielding=1)
+    assert [] == [line for row in found for line in row if cells(line) > 40]
+    assert max(map(len, found)) <= lines + 1
+    for cells_of_row, row in zip(rows, found[1:], strict=True):
+        whole = "".join("".join(row).split())
+        assert whole.endswith(("..", "".join(cells_of_row[2].split())))
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,34 @@ def test_a_bug_is_one_line_and_a_traceback_only_on_request(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("schema", "arguments"),
+    [
+        ("alarms", ["alarms"]),
+        ("alarms", ["alarms", "list"]),
+        ("alarms", ["alarms", "--wrong"]),
+        ("alarms-show", ["alarms", "show", "7"]),
+        ("alarms-report", ["alarms", "show", "7", "--report"]),
+        *((f"alarms-{deed}", ["alarms", deed, "7", *more]) for deed, *more in (["ack"], ["reset"], ["recheck"], ["shelve", "--for", "1h"], ["shelve"])),
+        ("alarms-out-of-service", ["alarms", "out-of-service", "AC-01", "--for", "1h"]),
+        *((f"alarms-{name}", ["alarms", name]) for name in ("history", "stats", "notifications")),
+        ("alarms-test", ["alarms", "test", "all"]),
+        ("rules-test", ["rules", "test", "x", "--days", "-1"]),
+        ("rules-show", ["rules", "show"]),
+        ("bus-stats", ["bus", "stats", "nowhere"]),
+        ("edgegw", ["nothing"]),
+    ],
+)
+def test_the_json_of_an_error_has_the_schema_of_its_command(tmp_path, schema, arguments):
+    """
+    Without a service, or called wrongly: who reads the frames knows whose it is.
+    """
+    done = edgegw("--json", *arguments, "--socket", tmp_path / "none.sock")
+    frame = json.loads(done.stdout)
+    assert (f"edgegw.{schema}/1", False) == (frame["schema"], frame["ok"])
+    assert done.returncode in (2, 3)
+
+
+@pytest.mark.parametrize(
     ("command", "arguments", "data"),
     [
         ("status", ["status"], dict),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from edgegw.cli import rules as screens
@@ -30,10 +32,14 @@ def shown(monkeypatch):
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_list_fits_80_columns(shown, language):
-    """One line a rule, cut where it must be."""
+    """Up to three lines a rule; what is cut is never the limit: 1000 is not 100.."""
     lines = screens._list_screen(shown, language)
-    assert len(shown) + 1 == len(lines)
     assert 80 >= max(map(cells, lines))
+    starts = [number for number, line in enumerate(lines) if not line.startswith(" ")]
+    assert len(shown) + 1 == len(starts)
+    blocks = [" ".join(lines[start:end]) for start, end in zip(starts[1:], [*starts[2:], None], strict=True)]
+    whole = [re.search(r"(?<![\d.])" + re.escape(f"{rule['limit']:.12g}") + r"(?![\d.])", block) for rule, block in zip(shown, blocks, strict=True)]
+    assert [] == [rule["name"] for rule, found in zip(shown, whole, strict=True) if rule["condition"] != "word" and not found]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -74,6 +80,22 @@ def test_a_rule_says_what_to_do_first_and_what_it_explains(shown):
 def test_a_condition_is_said_in_short_words(more, expected):
     """What sets it, where it ends, how long it must last."""
     assert expected == condition_text(Rule(name="r", point="t", **more))
+
+
+def test_every_shipped_rule_says_its_basis_in_chinese(shown):
+    """The screen has it, and no sentence of English is left on it."""
+    for rule in (rule for rule in shown if rule["origin"] == "shipped"):
+        screen = "".join("\n".join(screens._show_screen(rule, "zh")).split())
+        assert "".join(rule["basis_zh"].split()) in screen
+        assert not {" of ", " the ", " while ", "back at"} & {word for word in (" of ", " the ", " while ", "back at") if word in rule["condition_text_zh"]}
+
+
+def test_a_condition_is_said_in_chinese_too():
+    """Limit, where it ends, how long, and what must hold beside it."""
+    term = Term(point="ups.status", condition="word", word="OB", device_class="ups")
+    rule = Rule(name="r", point="t", condition="rise", limit=10, deadband=4, on_delay_s=30, reference="@ambient", window_s=600, when=[term], hold="any")
+    assert "t 在 600 秒内上升 10（扣除 @ambient），恢复值 6，30 秒，且 ups ups.status 含 OB" == condition_text(rule, "zh")
+    assert "ups ups.status 含 OB（任一成立即保持）" == beside_text(rule, "zh")
 
 
 def test_what_must_hold_beside_is_said_too():

@@ -11,6 +11,7 @@ import pytest
 
 from edgegw import __version__
 from edgegw.cli.main import BLOCKS
+from edgegw.cli.rig import Rig
 from tests.unit.cli_daemon import WAIT_S, daemon, edgegw
 
 
@@ -52,6 +53,52 @@ def test_the_daemon_loads_nothing_that_its_steady_state_does_not_need():
     unneeded |= {f"edgegw.drivers.{protocol}_{part}" for protocol in ("dlt645", "megatec", "sunspec") for part in ("driver", "profile")}
     assert "edgegw.buffer.store" in loaded
     assert set() == loaded & unneeded
+
+
+PROGRAM = """
+import sys
+from edgegw.cli.entry import main
+try:
+    main()
+except SystemExit as end:
+    print(end.code, "click" in sys.modules, "edgegw.app" in sys.modules)
+"""
+
+
+def test_the_line_of_the_unit_file_needs_no_click(tmp_path):
+    """
+    The daemon of the service ends with the same code and words as one that was started by any other spelling, and holds no click.
+    """
+    (tmp_path / "config.toml").write_text("[gateway]\n")
+    told = []
+    for line in (["run", "--config"], ["run", "--config", "--json"], ["run", "-c"], ["-c", "run"]):
+        arguments = [word for name in line for word in ((name, str(tmp_path / "config.toml")) if name in ("-c", "--config") else (name,))]
+        done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, timeout=WAIT_S, check=False)
+        told.append((done.stdout, done.stderr))
+    assert [f"2 {click} True\n" for click in (False, False, True, True)] == [printed for printed, _ in told]
+    assert "E-CFG" in told[0][1]
+    assert 1 == len({words for _, words in told})
+
+
+def test_the_line_of_the_unit_file_refuses_as_any_other(tmp_path):
+    """
+    What a person must mend before the daemon can run is told in the same words, also in JSON.
+    """
+    config = tmp_path / "config.toml"
+    Rig(tmp_path).write_config("")
+    lines = config.read_text().replace("mqtts:", "mqtt:").splitlines()
+    config.write_text("\n".join(line for line in lines if not line.startswith(("ca_file", "cert"))))
+    (tmp_path / "cloud").mkdir()
+    (tmp_path / "cloud" / "cloud.pub").write_text("no key")
+    told = []
+    for words in (["--config", str(config)], ["-c", str(config)], ["--config", str(config), "--json"], ["--json", "-c", str(config)]):
+        done = subprocess.run([sys.executable, "-m", "edgegw", "run", *words], capture_output=True, text=True, timeout=WAIT_S, check=False)
+        told.append((done.returncode, done.stdout.partition('"gateway"')[2], done.stderr))
+    assert told[0][0]
+    assert "E-KEY" in told[0][2]
+    assert told[0] == told[1]
+    assert "E-KEY" in told[2][1]
+    assert told[2] == told[3]
 
 
 def test_what_paho_puts_off_is_whole_when_it_is_used():

@@ -49,6 +49,25 @@ def test_drift_is_followed_silently_and_a_step_is_told(monkeypatch):
     assert (0, True) == (clock.look(), abs(clock.wall_ms() - time.time_ns() // 1_000_000) <= OFFSET_DRIFT_MS)
 
 
+def test_a_wait_for_a_core_is_no_drift(monkeypatch):
+    """
+    Where the process stands still for 30 ms between its looks at the two clocks, the labels stay where they are.
+    """
+    clock = Clock()
+    before_ms = clock.offset_ms
+    stalls = [30_000_000, 30_000_000]
+    real_ns = time.time_ns
+
+    def stalled_ns():
+        now_ns, until_ns = real_ns(), time.monotonic_ns() + (stalls.pop() if stalls else 0)
+        while time.monotonic_ns() < until_ns:
+            pass
+        return now_ns
+
+    monkeypatch.setattr(time, "time_ns", stalled_ns)
+    assert (0, before_ms, []) == (clock.look(), clock.offset_ms, stalls)
+
+
 def test_simulated_time_runs_at_its_speed():
     """
     At speed 100, ten real milliseconds are at least a second.

@@ -37,6 +37,7 @@ profile = "xy-md02"
 MAIL = 'kind = "mail"\nhost = "smtp.example.cn"\nsender = "a@example.cn"\n'
 HTTP = 'kind = "sms_http"\nurl = "https://sms.example.cn/send"\nbody = "{number} {text}"\n'
 SIREN = 'kind = "siren"\ndevice = "RELAY-01"\npoint = "relay.1"\n'
+RULE = '[[rule]]\nname = "r"\ncondition = "equals"\npoint = "{point}"\nlimit = 1\ndevices = ["{devices}"]\n'
 
 
 def findings(text: str, *, running: bool = False) -> list[str]:
@@ -93,8 +94,30 @@ def test_the_page_shows_every_kind() -> None:
         ('kind = "sms_modem"\npath = "/dev/edgegw/a"\n', ["E-CFG-PORT-DUP"]),
         ('kind = "sms_modem"\npath = "/dev/ttyUSB2"\n', ["W-CFG-PORT"]),
         ('kind = "sms_modem"\npath = "/dev/m"\nsmsc = "0049 170"\n', ["E-CFG-VALUE"]),
-        (HTTP, []),
-        ('kind = "sms_http"\nurl = "https://sms.example.cn/{number}"\nbody = "{text}"\n', []),
+        ('kind = "sms_modem"\npath = "/dev/m"\nsmsc = "008613800100500"\n', ["E-CFG-VALUE"]),
+        ('kind = "sms_modem"\npath = "/dev"\n', ["W-CFG-NOPORT"]),
+        ('kind = "sms_modem"\npath = "/dev/null"\n', []),
+        ('kind = "sms_modem"\npath = "/dev/m"\n[[channel]]\nname = "d"\nkind = "sms_modem"\npath = "/dev/../dev/m"\n', ["E-CFG-PORT-DUP"]),
+        (MAIL + "port = 465\n", []),
+        (MAIL + 'port = 465\nsecurity = "starttls"\n', ["W-CFG-TLS"]),
+        (MAIL + "port = 587\n", ["W-CFG-TLS"]),
+        (MAIL + "port = 25\n", ["W-CFG-TLS"]),
+        (MAIL + "port = 2525\n", []),
+        (MAIL + 'port = 465\nsecurity = "none"\n', ["E-CFG-PLAIN"]),
+        ('kind = "mail"\nhost = "127.0.0.1"\nport = 25\nsender = "a@b.cn"\nsecurity = "none"\n', []),
+        ('kind = "mail"\nhost = "127.0.0.1"\nport = 465\nsender = "a@b.cn"\nsecurity = "none"\n', ["W-CFG-TLS"]),
+        ('kind = "syslog"\nhost = "127.0.0.1"\nport = 514\n', ["W-CFG-TLS"]),
+        ('kind = "syslog"\nhost = "127.0.0.1"\nport = 6514\nsecurity = "none"\n', ["W-CFG-TLS"]),
+        (HTTP, ["W-CFG-EXPECT"]),
+        (HTTP + "expect_status = [201]\n", []),
+        (HTTP + 'expect_text = "OK"\n', []),
+        (HTTP.replace("/send", "/send?apikey=1234") + 'expect_text = "OK"\n', ["W-CFG-SECRET"]),
+        (
+            HTTP.replace(" {text}", '{text}","appSecret": "8f3a').replace('"{number}', "'{number}").replace('8f3a"', "8f3a'") + 'expect_text = "OK"\n',
+            ["W-CFG-SECRET"],
+        ),
+        (HTTP.replace("/send", "/send?templatekeys=3&sign=Park") + 'expect_text = "OK"\n', []),
+        ('kind = "sms_http"\nurl = "https://sms.example.cn/{number}"\nbody = "{text}"\n', ["W-CFG-EXPECT"]),
         ('kind = "sms_http"\nurl = "https://sms.example.cn/"\nbody = "{text}"\n', ["E-CFG-MISSING"]),
         ('kind = "sms_http"\nurl = "http://sms.example.cn/"\nbody = "{number}{text}"\n', ["E-CFG-PLAIN"]),
         ('kind = "sms_http"\nurl = "https://u:p@sms.example.cn/"\nbody = "{number}{text}"\n', ["E-CFG-SECRET"]),
@@ -111,6 +134,9 @@ def test_the_page_shows_every_kind() -> None:
         ('kind = "siren"\ndevice = "T-01"\npoint = "temperature.1"\n', ["E-CFG-WRITE"]),
         ('kind = "siren"\ndevice = "RELAY-01"\npoint = "relay.1"\non_time_s_max = 0\n', ["E-CFG-RANGE"]),
         (f'{SIREN}[[channel]]\nname = "d"\n{SIREN}', ["E-CFG-DUP"]),
+        (SIREN + RULE.format(point="relay.*", devices="RELAY-*"), ["W-CFG-SIREN"]),
+        (SIREN + RULE.format(point="relay.2", devices="RELAY-01"), []),
+        (f'{SIREN}[[device]]\ncode = "R-2"\nbus = "a"\nunit = 13\nprofile = "waveshare.relay8"\n{RULE.format(point="relay.1", devices="R-2")}', []),
         (f'{SIREN}[[channel]]\nname = "c"\nkind = "syslog"\n', ["E-CFG-DUP"]),
         ('kind = "syslog"\nhost = "10.0.0.9"\nsecurity = "none"\n', ["W-CFG-PLAIN"]),
         ('kind = "syslog"\nhost = "10.0.0.9"\nsecurity = "starttls"\n', ["E-CFG-VALUE"]),

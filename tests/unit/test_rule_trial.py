@@ -68,6 +68,7 @@ def test_a_rule_is_tried_over_what_is_stored(tmp_path, name, at, made, device, f
             trial = try_rule(reader, CONFIG, SHIPPED[name], 0)
     assert (len(readings), 1, {device: 1}) == (trial.readings, trial.raised, trial.devices)
     assert from_s == pytest.approx((trial.episodes[0]["from_ms"] - readings[0].read_at_ms) / 1000, abs=60 if at is LINK else 2)
+    assert all(trial.episodes[0][text] for text in ("text", "text_zh"))
 
 
 def test_a_delay_runs_on_between_readings_that_said_nothing_new(tmp_path):

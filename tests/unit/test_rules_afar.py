@@ -98,6 +98,17 @@ def test_what_was_said_before_it_became_worse_does_not_acknowledge_that():
     assert judge.open_alarms()[0].acknowledged
 
 
+def test_a_clock_that_was_an_hour_ahead_refuses_no_word():
+    """
+    It became worse at what was called an hour later; the clock is set back, and who speaks now speaks of that.
+    """
+    judge = engine([rule(name="warm", limit=40.0, episode="t"), rule(name="hot", limit=45.0, level="critical", episode="t")])
+    run(judge, source(), [(3610, 410), (3700, 462)])
+    judge.changed()
+    assert "#1 acknowledged for wang (cloud)" == judge.desk.acknowledge_from_afar(ID, AFAR, said_at(300), at(301))
+    assert judge.open_alarms()[0].acknowledged
+
+
 def test_a_word_of_the_future_or_of_before_the_alarm_counts_within_its_life():
     """
     Where the cloud's clock is ahead or a little behind, the time of the word is held between raise and now.

@@ -67,6 +67,19 @@ def test_an_input_without_a_string_is_no_fault():
     assert [] == play(engine, STRINGS, every(30, 0, 3600, 900, 910, 0, 905))
 
 
+def test_a_string_that_died_before_a_restart_is_still_a_string():
+    """The gateway restarts within the quarter of an hour, and each night behind it: what once carried 2 A is judged, an input without a string never."""
+    store: dict[str, bytes] = {}
+    engine = judge([SHIPPED["string-fault"]], STRINGS)
+    for second, *values in (*every(30, 0, 60, 900, 910, 0, 905), (90, 900, 20, 0, 905)):
+        keep(store, engine.evaluate(reading(STRINGS, second, *values)))
+    again = judge([SHIPPED["string-fault"]], STRINGS, restored=store)
+    assert ["900.0 raised string-fault pv-01"] == play(again, STRINGS, every(30, 0, 930, 900, 20, 0, 905))
+    assert ["string.2.current"] == [alarm.point for alarm in again.open_alarms()]
+    keep(store, tick(judge([], STRINGS, restored=store), 1))
+    assert not any(key.startswith("rules/carried/") for key in store)
+
+
 def test_strings_of_one_mppt_are_compared_with_one_another():
     """With two in a group the morning side is not measured by the evening side."""
     own = rule(name="strings", condition="below_others", point="string.*.current", limit=50, least=2, group_size=2, device_class="inverter")
@@ -125,7 +138,7 @@ def test_a_ups_that_falls_silent_on_battery_counts_as_empty():
 
 
 def test_a_silent_ups_keeps_its_alarm_over_a_restart():
-    """What it said last is not known any more: the alarm stays until it answers."""
+    """It is one alarm, which stays until it answers."""
     store: dict[str, bytes] = {}
     engine = judge([SHIPPED["ups-silent-on-battery"]], UPS)
     for second, value in ((0, "OB"), *((second, OFFLINE) for second in range(2, 20, 2))):
@@ -134,6 +147,37 @@ def test_a_silent_ups_keeps_its_alarm_over_a_restart():
     assert [] == play(again, UPS, every(2, 1, 21, OFFLINE))
     assert ["critical"] == [alarm.level for alarm in again.open_alarms() if alarm.rule == "ups-silent-on-battery"]
     assert ["30.0 cleared ups-silent-on-battery ups-01"] == play(again, UPS, [(30, "OL")])
+
+
+@pytest.mark.parametrize("at", [1, 3, 9, 15])
+def test_what_a_ups_said_last_is_known_after_a_restart(at):
+    """Killed between its last word and the end of the 15 s, or while it is silent already: it counts as empty 15 s after the start has missed it."""
+    store: dict[str, bytes] = {}
+    engine = judge([SHIPPED["ups-silent-on-battery"]], UPS)
+    for second, value in ((0, "OB DISCHRG"), *((second, OFFLINE) for second in range(2, at, 2))):
+        keep(store, engine.evaluate(reading(UPS, second, value)))
+    again = judge([SHIPPED["ups-silent-on-battery"]], UPS, restored=store)
+    assert ["17.0 raised ups-silent-on-battery ups-01"] == play(again, UPS, every(2, 2, 18, OFFLINE))
+
+
+def test_a_ups_that_was_on_line_last_is_just_silent_after_a_restart():
+    """It said OB once, and OL behind it: nothing of it is left in the store."""
+    store: dict[str, bytes] = {}
+    engine = judge([SHIPPED["ups-silent-on-battery"]], UPS)
+    for second, value in ((0, "OB"), (2, OFFLINE), (4, "OL"), (6, OFFLINE)):
+        keep(store, engine.evaluate(reading(UPS, second, value)))
+    again = judge([SHIPPED["ups-silent-on-battery"]], UPS, restored=store)
+    assert [] == play(again, UPS, every(2, 2, 60, OFFLINE))
+    assert {} == store
+
+
+def test_the_last_word_of_a_rule_that_is_gone_is_forgotten():
+    """Else a rule that is taken back years later would find it."""
+    store: dict[str, bytes] = {}
+    keep(store, judge([SHIPPED["ups-silent-on-battery"]], UPS).evaluate(reading(UPS, 0, "OB")))
+    assert ["rules/last/ups-01/ups.status/word/OB"] == list(store)
+    keep(store, judge([], UPS, restored=store).evaluate(reading(UPS, 1, "OB")))
+    assert {} == store
 
 
 def test_what_is_missing_stays_missing_whatever_happens_beside_it():

@@ -142,6 +142,28 @@ def test_smoke_is_told_also_of_a_module_under_repair():
     assert ["shown"] == [alarm.visibility for alarm in judge.open_alarms()]
 
 
+def test_smoke_is_told_once_whatever_happens_to_its_module():
+    """It was never hidden by the repair that is over now."""
+    judge = engine([rule(level="critical", safety=True)])
+    told = list(judge.evaluate(reading(source(), 1, 462)).told)
+    judge.desk.service("th-01", 60_000, WORD, at(5))
+    judge.changed()
+    told += tick(judge, 100).told
+    assert ["raised"] == [one.why.value for one in told]
+
+
+def test_what_becomes_dangerous_comes_out_of_a_long_shelf():
+    """Warm is shelved for a day; smoke of the same episode, which an hour may hide at most, is told, and hidden again with its end."""
+    judge = raised(rule(name="warm", episode="heat"), rule(name="burning", limit=60.0, level="critical", safety=True, episode="heat"))
+    tick(judge, 4)
+    judge.desk.shelve(1, 24 * 3_600_000, WORD, at(5))
+    judge.changed()
+    assert ["burning"] == [told.episode.facts.rule for told in judge.evaluate(reading(source(), 10, 620)).told]
+    assert ["shown"] == [alarm.visibility for alarm in judge.all_alarms()]
+    judge.evaluate(reading(source(), 20, 462))
+    assert ["shelved"] == [alarm.visibility for alarm in judge.all_alarms()]
+
+
 def stored(*deeds) -> dict[str, bytes]:
     """Alarm #1 and these deeds."""
     store: dict[str, bytes] = {}

@@ -106,6 +106,19 @@ def test_the_mark_survives_a_restart():
     assert [("trip", "p-0")] == station.firsts()
 
 
+def test_a_first_that_has_ended_before_a_restart_has_no_second():
+    """Under the same root a later child would be called the first of a group that had one."""
+    station = Station(TRIP, WARM)
+    station.poll(1, 1, 450)
+    station.poll(2, 0, 850)
+    station.poll(3, 2, 450)
+    station.poll(4, 1, 200)
+    station.start(2)
+    station.poll(5, 1, 450)
+    assert [] == station.firsts()
+    assert 1 == len(station.named())
+
+
 def test_a_child_that_comes_after_the_end_of_its_root_takes_no_mark():
     """The group has its first; what is noticed late does not begin another."""
     station = Station(TRIP, WARM)

@@ -59,16 +59,17 @@ def test_ten_alarms_in_ten_minutes_are_told_one_by_one():
 
 
 def test_a_flood_is_told_in_one_summary_and_all_of_it_is_written_down():
-    """Thirty at once: ten singly, twenty in a sentence a minute later, thirty in the journal."""
+    """Forty at once: ten singly, thirty in a sentence a minute later, each of them for who has to hear of it, forty in the journal."""
     station = Station()
-    warm(station)
+    warm(station, 40)
     for second in range(5, 90):
         station.tick(second)
     assert [(Why.RAISED, "warm")] * BEGINS_ABOVE + [(Why.SUMMARY, "warm")] == station.words()
-    assert (20, OTHERS_MAX) == (station.told[-1].count, len(station.told[-1].others))
+    assert (30, 30) == (station.told[-1].count, len(station.told[-1].others))
+    assert [OTHERS_MAX] == [len(event.body["numbers"]) for event in station.events if event.body.get("state") == "summary"]
     assert WALL_MS + 62_000 == station.told[-1].at_ms
-    assert 30 == len(alarms(station.events))
-    assert [(2.0, "began", 11), (62.0, "summary", 20)] == station.floods()
+    assert 40 == len(alarms(station.events))
+    assert [(2.0, "began", 11), (62.0, "summary", 30)] == station.floods()
 
 
 def test_in_a_flood_the_worst_and_safety_are_told_singly():

@@ -109,17 +109,64 @@ def test_a_shared_alarm_that_chattered_and_stays_is_not_ended():
     assert [False] == [alarm.chattering for alarm in station.judge.open_alarms()]
 
 
-def test_chatter_goes_on_over_a_restart_and_is_told_no_second_time():
-    """Its five minutes begin anew with the start, and it ends without a value where none has come."""
+@pytest.mark.parametrize("at", [24, 100, 322])
+def test_chatter_goes_on_over_a_restart_and_is_told_no_second_time(at):
+    """It ends five minutes after its last edge, whenever the gateway starts in between; the first value after the start is no edge."""
     station = Station(rule())
     station.on_and_off(1, 11, 21)
     station.restart()
-    station.poll(30, 440)
-    station.tick(200)
+    station.poll(at, 440)
+    station.tick(322)
     assert [True] == [alarm.chattering for alarm in station.judge.open_alarms()]
-    station.tick(331)
+    station.tick(330)
     assert [] == station.judge.open_alarms()
+    assert ("323.0 cleared hot th-01", 1) == (edges(station.events)[-1], station.events[-1].body["edges"])
     assert [1, 11, 21] == station.told
+
+
+def test_chatter_whose_condition_holds_goes_on_over_a_restart():
+    """Settled five minutes after its last edge; an edge after the start begins them anew."""
+    for edge_at, settled_at in ((None, 321), (200, 502)):
+        station = Station(rule())
+        station.on_and_off(1, 11)
+        station.poll(21, 462)
+        station.restart()
+        station.poll(30, 462)
+        if edge_at:
+            station.on_and_off(edge_at)
+            station.poll(edge_at + 2, 462)
+        station.tick(600)
+        assert [f"{settled_at}.0 settled hot th-01"] == edges(station.events)[5:]
+
+
+@pytest.mark.parametrize(("moved_s", "trust", "ends_at"), [(-86_400, ClockTrust.HELD, 330), (86_400, ClockTrust.HELD, 30), (0, ClockTrust.UNSET, 330)])
+def test_a_clock_that_cannot_tell_holds_it_no_longer_than_it_would_have_lasted(moved_s, trust, ends_at):
+    """Set back or never set: five minutes from the start; set forward: over."""
+    station = Station(rule())
+    station.on_and_off(1, 11, 21)
+    station.restart()
+    for second in range(30, 400):
+        station.take(station.judge.tick(second * 1000, WALL_MS + (second + moved_s) * 1000, trust))
+    assert [f"{ends_at}.0 cleared hot th-01"] == edges(station.events)[5:]
+
+
+def test_chatter_of_a_shared_alarm_and_of_a_silent_device_goes_on_over_a_restart():
+    """Their conditions had ended before the start: that they are still gone is no edge, that they come back is one."""
+    shared = Station(rule(episode="heat"))
+    shared.on_and_off(1, 11, 21)
+    shared.restart()
+    shared.poll(30, 440)
+    shared.tick(330)
+    assert "323.0 cleared hot th-01" == edges(shared.events)[-1]
+    sensor, store, events = device(offline_after_s=2), {}, []
+    judge = Engine([], [sensor], [source()], EPOCH, {})
+    for second in range(1, 400):
+        if second == 31:
+            judge = Engine([], [sensor], [source()], EPOCH + 1, store)
+        changes = judge.evaluate(reading(source(), second, OFFLINE if second % 10 < 6 and second < 30 else 200))
+        keep(store, changes)
+        events += alarms(changes.events)
+    assert "327.0 cleared device offline th-01" == edges(events)[-1]
 
 
 def test_a_reason_ends_what_chatters_at_once():
@@ -167,15 +214,16 @@ def test_a_condition_that_comes_back_within_the_shortest_time_is_the_same_alarm(
 
 
 def test_the_shortest_time_goes_on_over_a_restart():
-    """A start that finds it held ends it, by then or a little later."""
+    """A start that finds it held ends it at its time."""
     station = Station(rule(min_duration_s=30))
     station.poll(1, 462)
     station.poll(3, 440)
     station.restart()
-    station.tick(5)
+    station.poll(5, 440)
+    station.tick(30)
     assert 1 == len(station.judge.open_alarms())
     station.tick(400)
-    assert [] == station.judge.open_alarms()
+    assert "31.0 cleared hot th-01" == edges(station.events)[-1]
 
 
 def test_a_recheck_ends_what_is_held():
@@ -196,3 +244,15 @@ def test_reports_of_other_parts_come_back_too():
         events += alarms(changes.events)
     assert ["raised", "cleared", "raised", "cleared", "raised"] == [event.body["edge"] for event in events]
     assert [1] == [alarm.number - 2 for alarm in judge.open_alarms()]
+
+
+def test_what_is_withdrawn_again_and_again_is_no_edge():
+    """Who looks each second says each second that nothing is wrong: five minutes after the first time the alarm that came and went is over."""
+    judge, events = engine(), []
+    for second in range(1, 400):
+        at = (second * 1000, WALL_MS + second * 1000, ClockTrust.SYNCHRONISED)
+        is_wrong = second in {1, 3, 5}
+        changes = judge.report("store failing", "major", "x", "x", *at) if is_wrong else judge.withdraw("store failing", None, *at)
+        events += alarms([*changes.events, *judge.tick(*at).events])
+    assert (306_000, "cleared", 1) == (events[-1].mono_ms, events[-1].body["edge"], events[-1].body["edges"])
+    assert [] == judge.open_alarms()

@@ -86,7 +86,7 @@ def test_a_silent_module_is_told_with_what_is_blind_within_five_seconds():
     station.run(0, 20)
     station.run(20, 40, dead=("DI-01",))
     assert [(24.5, "raised", "device offline", "DI-01")] == station.told
-    assert ["no answer for 4 s; not watched: input.3 烟感, input.4 water"] == station.texts
+    assert ["no answer for 3 s; not watched: input.3 烟感, input.4 water"] == station.texts
     assert ["critical"] == station.levels
     assert [("device offline", "DI-01"), ("input lost", "DI-01"), ("input lost", "DI-01")] == station.raised()
     assert ["device offline"] == station.shown()
@@ -211,3 +211,26 @@ def test_a_trip_that_blinds_the_fire_watch_is_two_things_to_tell():
             told += judge.inputs("DI-01", {"input.3": "raised", "input.4": "raised"}, Moment(5000, WALL_MS + 5000, ClockTrust.SYNCHRONISED)).told
     assert ["trip", "device offline"] == [one.episode.facts.rule for one in told]
     assert ("DI-01", True, 2) == (told[1].episode.facts.device, told[1].episode.facts.safety, told[1].children)
+
+
+def test_inputs_stay_below_a_module_that_was_silent_long_before_its_bus():
+    """The bus comes and goes meanwhile: the module is told, the bus is told and called off, and nobody hears of single inputs."""
+    station = Station()
+    station.run(0, 10)
+    station.run(10, 80, dead=["DI-01"])
+    station.run(80, 130, dead=["DI-01", "TH-0", "TH-1", "TH-2"])
+    station.run(130, 230, dead=["DI-01"])
+    assert [("raised", "device offline"), ("raised", "bus offline"), ("cleared", "bus offline")] == [(why, rule) for _, why, rule, _ in station.told]
+    assert ["device offline"] == station.shown()
+
+
+def test_a_module_that_does_not_come_back_with_its_bus_is_told_within_a_quarter_of_a_minute():
+    """The sensors answer again, the fire watch does not: what has just been called off is not the whole truth."""
+    station = Station()
+    station.run(0, 10)
+    station.run(10, 60, dead=["DI-01", "TH-0", "TH-1", "TH-2"])
+    station.run(60, 150, dead=["DI-01", "TH-2"])
+    (back_s, *_), (shown_s, *shown), (late_s, *late) = station.told[1:]
+    assert (["shown", "device offline", "DI-01"], ["shown", "device offline", "TH-2"]) == (shown, late)
+    assert (15, 60) == (round(shown_s - back_s), round(late_s - back_s))
+    assert {"device offline"} == set(station.shown())

@@ -86,6 +86,21 @@ def test_data_that_is_missing_is_an_alarm_of_its_own():
     assert [] == told(chosen, [(0, 300), *[(second, Quality.MAINTENANCE) for second in range(1, 90, 5)]])
 
 
+def test_data_of_a_device_that_is_not_even_read_any_more_is_missing():
+    """Silent devices are probed, and nothing is said of their values: five minutes behind the first of three failed polls they are missing all the same."""
+    chosen = rule(condition="missing", limit=300)
+    silent = [(second, Quality.OFFLINE) for second in (10, 11, 12)]
+    assert ["310.0 raised hot th-01"] == [line for line in told(chosen, [(0, 300), *silent, (309, None), (400, None)]) if "offline" not in line]
+
+
+def test_what_must_hold_beside_what_is_missing_may_become_known_later():
+    """The silent device is not read any more when the other one says that it matters: the time counts from there."""
+    here, there = source(1, "a"), source(2, "b", (INPUT,))
+    chosen = rule(condition="missing", limit=20, devices=["a"], when=[Term(point="input.1", device="b")])
+    script = [*((second, here, Quality.OFFLINE) for second in range(3)), *((second, there, 1) for second in range(3, 40))]
+    assert ["23.0 raised hot a"] == [line for line in several([chosen], [here, there], script) if "offline" not in line]
+
+
 def test_what_must_hold_beside_is_looked_at_too():
     """A low charge is an alarm only while the UPS runs on its battery, in whichever order the two come."""
     ups = source(points=(OTHER, INPUT))

@@ -7,7 +7,7 @@ import logging
 import pytest
 from rules_rig import EPOCH, WALL_MS, alarms, device, edges, engine, keep, reading, rule, run, source, tick
 
-from edgegw.model import ClockTrust, Quality
+from edgegw.model import ClockTrust, Point, Quality
 from edgegw.rules.engine import Engine
 
 OFFLINE = Quality.OFFLINE
@@ -89,6 +89,94 @@ def test_alarm_that_nothing_can_end_is_closed_with_its_reason(reason, rules, dev
     keep(store, changes)
     assert [("cleared", reason, None)] == [(event.body["edge"], event.body["reason"], event.body["value"]) for event in alarms(changes.events)]
     assert ({"rules/number": b"1"}, [], None) == (store, judge.open_alarms(), judge.next_due_ms())
+
+
+@pytest.mark.parametrize("episode", ["", "heat"])
+def test_an_open_alarm_takes_the_level_that_its_rule_has_now(episode):
+    """
+    Made critical between two starts it is told as that, once; a start under the same rule says nothing.
+    """
+    store = stored([rule(level="minor", episode=episode)], [(1, 462), (5, None)])
+    judge = engine([rule(level="critical", episode=episode)], store, epoch=7)
+    assert 0 == judge.next_due_ms()
+    changes = tick(judge, 1)
+    keep(store, changes)
+    assert (["1.0 level hot th-01"], ["level"]) == (edges(changes.events), [told.why.value for told in changes.told])
+    assert [("critical", 46.2)] == [(alarm.level, alarm.value) for alarm in judge.open_alarms()]
+    assert not tick(engine([rule(level="critical", episode=episode)], store, epoch=8), 1).events
+
+
+HEAT = [
+    rule(name="warm", limit=45.0, deadband=5, level="minor", episode="heat", on_delay_s=60),
+    rule(name="hot", limit=55.0, deadband=5, level="major", episode="heat", on_delay_s=60),
+]
+
+
+def test_a_shared_alarm_goes_on_at_its_lower_level_after_a_restart():
+    """
+    Both held before it: at 50 C it is the warm one again, at once, and not a new alarm a minute later.
+    """
+    store = stored(HEAT, [(second, 600) for second in range(0, 80, 10)])
+    found = run(engine(HEAT, store, epoch=7), source(), [(second, 500) for second in range(0, 80, 10)])
+    assert ["0.0 level warm th-01"] == edges(found)
+    assert 1 == found[0].body["number"]
+
+
+def test_a_shared_alarm_whose_rule_is_gone_is_closed_and_the_other_rule_begins_anew():
+    """
+    Nothing could end it: the value came back while the gateway was away; where it did not the rule that is left raises its own.
+    """
+    store = stored(HEAT, [(second, 600) for second in range(0, 80, 10)])
+    (closed,) = run(engine(HEAT[:1], dict(store), epoch=7), source(), [(0, 200), (100, None)])
+    assert ("cleared", "rule removed") == (closed.body["edge"], closed.body["reason"])
+    found = run(engine(HEAT[:1], store, epoch=7), source(), [(second, 600) for second in range(0, 80, 10)])
+    assert ["0.0 cleared hot th-01", "60.0 raised warm th-01"] == edges(found)
+
+
+WORDS = tuple(Point(f"ups.alarm.{number}", 0, "1", "text") for number in (1, 2))
+
+
+@pytest.mark.parametrize(("points", "values", "edge"), [(WORDS, ("", Quality.REFUSED), None), (WORDS[1:], ("",), "rule removed")])
+def test_an_alarm_of_several_points_ends_with_those_that_held(points, values, edge):
+    """
+    A point that did not hold and is never good again does not keep it; when the point that held is not read any more it is closed with its reason.
+    """
+    words = rule(name="low", condition="word", point="ups.alarm*", word="LB", episode="battery", per_device=True)
+    before, after = source(points=WORDS), source(points=points)
+    store: dict[str, bytes] = {}
+    keep(store, Engine([words], [device()], [before], EPOCH, {}).evaluate(reading(before, 1, "LB", "")))
+    judge = Engine([words], [device()], [after], 7, store)
+    found = [event for second in (1, 2) for event in alarms(judge.evaluate(reading(after, second, *values)).events)]
+    assert [("cleared", edge)] == [(event.body["edge"], event.body.get("reason")) for event in found]
+    assert [] == judge.open_alarms()
+
+
+def test_a_latched_alarm_that_several_rules_share_ends_again_after_a_restart():
+    """
+    It waited for its reset at the start, came back and ended: it waits again, and can be reset.
+    """
+    latched = rule(latched=True, episode="heat")
+    judge = engine([latched], stored([latched], [(1, 462), (2, 440)]), epoch=7)
+    assert ["1.0 again hot th-01", "2.0 returned hot th-01"] == edges(run(judge, source(), [(1, 462), (2, 440)]))
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+def test_what_looks_back_ends_only_when_it_has_seen_enough(restarts):
+    """
+    After a start or a lost value neither an alarm of a rise nor one of a frozen value is over by that alone: the one ends when its window is seen, the other with another value.
+    """
+    rules = [rule(name="rise", condition="rise", limit=10, deadband=5, window_s=60), rule(name="same", condition="frozen", limit=5)]
+    store: dict[str, bytes] = {}
+    judge = engine(rules)
+    for second in range(12):
+        keep(store, judge.evaluate(reading(source(), second, 300 if second < 2 else 450)))
+    if restarts:
+        judge = engine(rules, store, epoch=7)
+    judge.evaluate(reading(source(), 20, 450 if restarts else OFFLINE))
+    first_s = 20 if restarts else 21
+    script = [(second, 450) for second in range(21, first_s + 61)] + [(first_s + 61, 451)]
+    assert [f"{first_s + 60}.0 cleared rise th-01", f"{first_s + 61}.0 cleared same th-01"] == edges(run(judge, source(), script))
+    assert [] == judge.open_alarms()
 
 
 def two_devices(restored, epoch, bus="rs485a"):

@@ -139,6 +139,26 @@ def test_a_rule_explains_only_what_it_names():
     assert ["trip", "wet"] == sorted(alarm.rule for alarm in judge.open_alarms())
 
 
+def test_of_two_that_explain_each_other_the_first_is_told():
+    """Neither hides the other below itself: the second is below the first, and stands for itself a minute after its end."""
+    rules = [rule(name="one", limit=40.0, explains=["sensor: *"]), rule(name="two", limit=60.0, explains=["sensor: *"])]
+    judge = engine(rules)
+    told = [judge.evaluate(reading(source(), 1, 420)), judge.evaluate(reading(source(), 2, 620)), judge.tick(10_000, 1_800_000_010_000, 1)]
+    assert ["one"] == [one.episode.facts.rule for changes in told for one in changes.told]
+    assert [("one", "shown"), ("two", "suppressed")] == [(alarm.rule, alarm.visibility) for alarm in judge.open_alarms(hidden=True)]
+
+
+def test_what_was_below_two_roots_is_shown_when_both_have_ended():
+    """The second was itself below the first, and is shown with its end: the pile goes on below it, not below what is gone."""
+    phase = rule(name="phase", condition="equals", point="input.1", limit=1, level="critical", devices=["DI"], explains=["pile: *"])
+    yard = Yard(msgspec.structs.replace(TRIP, point="input.2", explains=["pile: *", "input: *"], on_delay_s=0, off_delay_s=0, role="", devices=["DI"]), phase)
+    for script in ((0, 3, (0, 0), 1, 1), (3, 30, (0, 1), OFFLINE, 1), (30, 40, (1, 1), OFFLINE, 1), (40, 110, (1, 0), OFFLINE, 1)):
+        yard.play(*script)
+    assert [(3, "raised", "trip"), (40, "cleared", "trip"), (100, "shown", "phase")] == yard.told
+    yard.play(110, 200, (0, 0), OFFLINE, 1)
+    assert [(110, "cleared", "phase"), (170, "shown", "device offline")] == yard.told[3:]
+
+
 def test_a_step_of_the_clock_in_a_trip_tears_no_child_from_its_root():
     """The wall clock is set back by an hour between the mains failure and the silence of the piles."""
     station = Station(piles=3)
@@ -151,3 +171,115 @@ def test_a_step_of_the_clock_in_a_trip_tears_no_child_from_its_root():
             told += station.judge.evaluate(msgspec.structs.replace(plain, read_at_ms=plain.read_at_ms + step_ms)).told
     assert ["mains-lost"] == [one.episode.facts.rule for one in told]
     assert ["mains-lost"] == station.told()
+
+
+ONE, TWO = (source(number, f"P-{number}", (Point("gun1.state", 0, "1", "state"),), "pile") for number in (2, 3))
+TRIP = rule(
+    name="trip",
+    condition="equals",
+    point="input.1",
+    limit=1,
+    level="critical",
+    role="mains",
+    explains=["pile: *", "bus: bus offline"],
+    on_delay_s=2,
+    off_delay_s=30,
+)
+
+
+class Yard:
+    """A mains contact, and two piles on one bus; each second is told of all three."""
+
+    def __init__(self, *rules: Rule) -> None:
+        self.rules, self.store, self.epoch, self.step_s = rules or (TRIP,), {}, EPOCH, 0
+        self.contact = source(1, "DI", (INPUT, SMOKE)[: len(self.rules)], "input")
+        self.events, self.told = [], []
+        self.start()
+
+    def start(self) -> None:
+        self.epoch += 1
+        devices = [device("DI", "one", input={"1": Contact(role="mains")}), device("P-2", "two"), device("P-3", "two")]
+        self.judge = Engine(self.rules, devices, [self.contact, ONE, TWO], self.epoch, dict(self.store))
+
+    def play(self, first_s, last_s, mains, one, two):
+        for second in range(first_s, last_s):
+            for at, *values in ((self.contact, *(mains if isinstance(mains, tuple) else (mains,))), (ONE, one), (TWO, two)):
+                plain = reading(at, second, *values)
+                changes = self.judge.evaluate(msgspec.structs.replace(plain, read_at_ms=plain.read_at_ms + self.step_s * 1000))
+                keep(self.store, changes)
+                self.events += alarms(changes.events)
+                self.told += [(second, told.why.value, told.episode.facts.rule) for told in changes.told]
+
+
+def test_a_root_that_ended_explains_over_a_restart_what_begins_within_its_minute():
+    """The pile falls silent right after the mains are back, and the gateway restarts: it is shown a minute after the end of the root, not told at once."""
+    yard = Yard()
+    for script in ((0, 3, 0, 1, 1), (3, 20, 1, 1, 1), (20, 55, 0, 1, 1)):
+        yard.play(*script)
+    yard.start()
+    yard.step_s = 55
+    yard.play(0, 70, 0, OFFLINE, 1)
+    assert [(5, "raised", "trip"), (50, "cleared", "trip"), (55, "shown", "device offline")] == yard.told
+    assert not any(key.startswith("rules/ended/") for key in yard.store)
+
+
+def test_what_is_silent_from_one_trip_into_the_next_is_told_for_none_of_them():
+    """The minute behind the first ends within the second: the pile goes on below that one, and is shown a minute after its end."""
+    yard = Yard()
+    for script in ((0, 3, 0, 1, 1), (3, 30, 1, OFFLINE, 1), (30, 70, 0, OFFLINE, 1), (70, 140, 1, OFFLINE, 1)):
+        yard.play(*script)
+    assert [(5, "raised", "trip"), (60, "cleared", "trip"), (72, "raised", "trip")] == yard.told
+    yard.play(140, 240, 0, OFFLINE, 1)
+    assert [(170, "cleared", "trip"), (230, "shown", "device offline")] == yard.told[3:]
+
+
+def test_a_pile_that_boots_slowly_stays_below_the_mains_when_its_bus_is_back():
+    """Its bus came back a minute ago, but the mains have not been back for a minute: it answers in time, and nobody hears of it."""
+    yard = Yard()
+    for script in ((0, 3, 0, 1, 1), (3, 40, 1, OFFLINE, OFFLINE), (40, 50, 0, OFFLINE, OFFLINE), (50, 125, 0, 1, OFFLINE), (125, 200, 0, 1, 1)):
+        yard.play(*script)
+    assert [(5, "raised", "trip"), (70, "cleared", "trip")] == yard.told
+    assert [] == [alarm for alarm in yard.judge.open_alarms(hidden=True) if alarm.state == "active"]
+
+
+def test_a_start_shows_no_device_of_a_bus_before_the_minute_of_the_mains_is_over():
+    """One pile is silent below the mains, the other answers: a minute behind the start is not a minute behind the mains."""
+    yard = Yard()
+    for script in ((0, 3, 0, 1, 1), (3, 30, 1, OFFLINE, 1)):
+        yard.play(*script)
+    yard.start()
+    yard.step_s = 30
+    yard.play(0, 100, 0, OFFLINE, 1)
+    assert [(5, "raised", "trip"), (30, "cleared", "trip"), (90, "shown", "device offline")] == yard.told
+
+
+def test_a_start_with_a_clock_that_was_set_back_tears_nothing_from_its_root():
+    """The battery of the clock is empty, as it is after many a power failure: what falls silent from the start on is below the trip of before."""
+    yard = Yard()
+    for script in ((0, 3, 0, 1, 1), (3, 10, 1, OFFLINE, OFFLINE)):
+        yard.play(*script)
+    yard.start()
+    yard.step_s = -86_400
+    yard.play(0, 40, 1, OFFLINE, OFFLINE)
+    assert [(5, "raised", "trip")] == yard.told
+    assert 3 == sum(event.body["edge"] == "raised" and "suppressed_by" in event.body for event in yard.events)
+
+
+def test_a_clock_that_was_set_back_makes_no_child_of_what_failed_long_ago():
+    """The pile was silent before the start already, the trip comes half a minute behind it: it stays an alarm of its own."""
+    yard = Yard()
+    yard.play(0, 20, 0, OFFLINE, 1)
+    yard.start()
+    yard.step_s = -86_400
+    yard.play(0, 30, 0, OFFLINE, 1)
+    yard.play(30, 50, 1, OFFLINE, 1)
+    assert {("trip", "shown"), ("device offline", "shown")} == {(alarm.rule, alarm.visibility) for alarm in yard.judge.open_alarms(hidden=True)}
+
+
+def test_a_latched_root_that_comes_again_keeps_what_is_below_it_and_takes_what_came_with_it():
+    """Its condition had ended for ten seconds: the first pile goes on below it, and so does the one that fell silent just before it came again."""
+    yard = Yard(msgspec.structs.replace(TRIP, latched=True, on_delay_s=0, off_delay_s=0))
+    for script in ((0, 3, 0, 1, 1), (3, 30, 1, OFFLINE, 1), (30, 40, 0, OFFLINE, 1), (40, 130, 1, OFFLINE, 1)):
+        yard.play(*script)
+    assert [(3, "raised", "trip"), (40, "again", "trip")] == yard.told
+    assert {"suppressed"} == {alarm.visibility for alarm in yard.judge.open_alarms(hidden=True) if alarm.rule == "device offline"}

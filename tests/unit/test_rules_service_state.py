@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from rules_rig import EPOCH, INPUT, WALL_MS, device, engine, keep, reading, rule, source
+import pytest
+from rules_rig import EPOCH, INPUT, WALL_MS, device, engine, keep, reading, rule, source, tick
 
-from edgegw.model import ClockTrust
-from edgegw.rules.consequences import STATE_PREFIX
+from edgegw.config.model import Contact
+from edgegw.model import ClockTrust, Point, Quality
+from edgegw.rules.consequences import STATE_PREFIX, is_device_fault
 from edgegw.rules.engine import Engine, Moment, Word
+from edgegw.rules.shipped import shipped_rules, with_shipped
 
 HOT = rule(name="hot", level="critical", limit=45.0)
 SLOW = rule(name="slow", level="critical", limit=40.0, off_delay_s=5)
+STATUS = Point("ups.status", 0, "1", "text")
+# Of the shipped rules at a level that puts a device out of service; the last two are told by a pile's own inputs.
+FAULTS = {"ups-fault", "ups-fault-status", "insulation-lost", "emergency-stop", "breaker-trip"}
+SHIPPED = with_shipped([], shipped=True)
 AT = Moment(60_000, WALL_MS + 60_000, ClockTrust.SYNCHRONISED)
 
 
@@ -116,3 +123,61 @@ def test_what_an_input_module_tells_is_no_fault_of_it():
     events = judge.evaluate(reading(contacts, 1, 1)).events
     assert ["alarm"] == [event.kind for event in events if event.kind != "told"]
     assert {} == judge.consequences.faulty()
+
+
+@pytest.mark.parametrize("name", [rule.name for rule in shipped_rules() if rule.level == "critical"])
+def test_of_the_shipped_critical_rules_those_count_that_tell_of_the_device(name):
+    """
+    A low battery, a hot joint, lost mains, smoke and an overload are no fault of who tells them.
+    """
+    found = next(rule for rule in shipped_rules() if rule.name == name)
+    assert (name in FAULTS) is is_device_fault(found)
+
+
+@pytest.mark.parametrize(("status", "expected"), [("OB LB", []), ("OL fault", ["out_of_service"]), ("OL OVER", []), ("OB", [])])
+def test_a_ups_is_out_of_service_by_its_fault_alone(status, expected):
+    """
+    With a low battery it does what it is there for.
+    """
+    words = source(1, "UPS-01", (STATUS,), "ups")
+    judge = Engine(SHIPPED, [device("UPS-01")], [words], EPOCH, {})
+    events = [*judge.evaluate(reading(words, 1, status)).events, *tick(judge, 9).events]
+    assert expected == [event.body["service_state"] for event in events if event.kind == "service_state"]
+
+
+@pytest.mark.parametrize(("device_class", "expected"), [("pile", {"DC-01"}), ("input", set())])
+@pytest.mark.parametrize("role", ["emergency_stop", "breaker_trip"])
+def test_a_contact_of_a_pile_is_its_own(role, device_class, expected):
+    """
+    The emergency stop and the breaker on a pile's own inputs take it out of service; an input module only reports them.
+    """
+    contacts = source(1, "DC-01", (INPUT,), device_class)
+    judge = Engine(SHIPPED, [device("DC-01", input={"1": Contact(role=role)})], [contacts], EPOCH, {})
+    judge.evaluate(reading(contacts, 1, 1))
+    tick(judge, 3)
+    assert ["critical"] == [alarm.level for alarm in judge.open_alarms()]
+    assert expected == set(judge.consequences.faulty())
+
+
+def test_a_device_that_cannot_be_read_is_not_defective_by_that():
+    """
+    A silent pile whose smoke input nobody watches is a critical alarm, and stays in service.
+    """
+    contacts = source(1, "DC-01", (INPUT,), "pile")
+    judge = Engine(SHIPPED, [device("DC-01", input={"1": Contact(role="smoke", fail_safe=True)})], [contacts], EPOCH, {})
+    judge.evaluate(reading(contacts, 1, 0))
+    judge.evaluate(reading(contacts, 2, Quality.OFFLINE))
+    judge.inputs("DC-01", {"input.1": "raised"}, Moment(5000, WALL_MS + 5000, ClockTrust.SYNCHRONISED))
+    assert [("device offline", "critical")] == [(alarm.rule, alarm.level) for alarm in judge.open_alarms()]
+    assert {} == judge.consequences.faulty()
+
+
+def test_other_limits_of_a_shipped_rule_do_not_change_what_it_tells():
+    """
+    A station's own rule of that name, or in its place, is no fault of the device either; one of another name is, unless it says that it is not.
+    """
+    own = {"name": "joint-burning", "limit": 80.0, "level": "critical"}
+    assert [False, False, True, False] == [
+        is_device_fault(rule(**{**own, **more}))
+        for more in ({}, {"name": "x", "instead_of": "joint-burning"}, {"name": "x"}, {"name": "x", "device_fault": False})
+    ]

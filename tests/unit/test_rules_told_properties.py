@@ -64,6 +64,8 @@ class Station:
         self.lives: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         self.over: set[str] = set()
+        self.open: dict[str, str] = {}
+        """Those that are open, and their devices."""
         self.restart()
 
     def restart(self) -> None:
@@ -124,7 +126,8 @@ class Station:
             if event.body["edge"] in ("cleared", "reset"):
                 self.over.add(alarm_id)
             if event.body["edge"] == "raised" and event.body["rule"] == "smoke":
-                assert alarm_id in {told.episode.alarm_id for told in changes.told}
+                shelved = {alarm.alarm_id for alarm in self.judge.open_alarms(hidden=True) if alarm.visibility == "shelved"}
+                assert alarm_id in {told.episode.alarm_id for told in changes.told} | shelved
         self.reveal(changes.events)
         for told in changes.told:
             self.check(told, out)
@@ -132,8 +135,10 @@ class Station:
     def reveal(self, events) -> None:
         """What a shelf or a repair had hidden may be told once more when that ends."""
         back = {event.device for event in events if event.kind == "service" and event.body["state"] == "in_service"}
-        for alarm in self.judge.open_alarms(hidden=True):
-            self.lives[alarm.alarm_id] += alarm.device in back
+        open_ = {alarm.alarm_id: alarm.device for alarm in self.judge.open_alarms(hidden=True)}
+        for alarm_id, device_ in {**self.open, **open_}.items():
+            self.lives[alarm_id] += device_ in back
+        self.open = open_
 
     def check(self, told, out) -> None:
         alarm_id = told.episode.alarm_id

@@ -13,7 +13,8 @@ from telling_rig import WALL_MS, episode
 
 from edgegw.config.model import Bus, Config, Contact, Device, Gateway, Rule
 from edgegw.model import ClockTrust
-from edgegw.rules.notifiers.message import SHORT_CHARACTERS, SHORT_CHARACTERS_MAX, Circumstances, Writer, duration
+from edgegw.rules.notifiers.message import SHORT_CHARACTERS, SHORT_CHARACTERS_MAX, Circumstances, Writer, duration, plain
+from edgegw.rules.notifiers.pdu import submits
 from edgegw.rules.notifiers.steps import Advices, advices
 from edgegw.rules.shipped import with_shipped
 from edgegw.rules.told import Told, Why
@@ -43,7 +44,7 @@ VOLTAGE = episode(
     text_zh="A 相电压 241.2 V 高于 235.4 V",
 )
 SMOKE = episode(
-    1044, "critical", "DI-01", rule="smoke", point="input.4", unit="1", value=1.0, limit=1.0, text="smoke", text_zh="烟感报警", safety=True, latched=True
+    1044, "critical", "DI-01", rule="smoke", point="input.4", unit="1", value=1.0, limit=1.0, text="smoke", text_zh="烟感告警", safety=True, latched=True
 )
 MAINS = episode(1045, "critical", "DI-01", rule="mains-lost", point="input.1", text="mains lost", text_zh="市电中断")
 OWN = episode(1046, "major", "M-01", rule="night load", point="active_power", unit="kW", value=12.5, limit=5.0, text="too much load at night", text_zh="")
@@ -76,6 +77,7 @@ CASES = {
     "bus_without_clock": (_told(UNSET, children=12), Circumstances()),
     "ended": (_told(VOLTAGE, Why.CLEARED), Circumstances()),
     "ended_while_waiting": (_told(VOLTAGE), Circumstances(ended_at_ms=WALL_MS + 720_000)),
+    "report": (_told(SMOKE, Why.REPORT), Circumstances(ended_at_ms=WALL_MS + 30_000)),
     "escalated": (_told(OFFLINE), Circumstances(escalated_after_min=15)),
     "seen_and_worse": (_told(SEEN, Why.LEVEL), Circumstances()),
     "summary": (_told(OFFLINE, Why.SUMMARY, others=(OFFLINE, OVER), count=37), Circumstances()),
@@ -133,10 +135,57 @@ def test_no_text_breaks_the_form(text, level, language):
     Whatever an administrator writes, subject and short form are one line within their bounds, and the number stands in both.
     """
     message = Writer(CONFIG, RULES).message(_told(episode(1042, level, "AC-07", text=text, text_zh=text)), language)
-    assert len(message.short) <= SHORT_CHARACTERS_MAX
+    assert len(message.short.encode("utf-16-le")) // 2 <= SHORT_CHARACTERS_MAX
     assert "#1042" in message.short
-    assert 1 == len(message.subject.splitlines())
+    assert message.subject.isprintable()
+    assert message.short.isprintable()
     assert message.short == " ".join(message.short.split())
+    assert [] == [line for line in message.text.split("\n") if line and not line.isprintable()]
+    assert message.text.count("\n") == Writer(CONFIG, RULES).message(_told(episode(1042, level, "AC-07", text="a", text_zh="b")), language).text.count("\n")
+
+
+def test_names_forge_no_row_of_a_notice():
+    """
+    A line break in the name of a station, a device or a place begins no line, and a sign that turns the direction is not passed on.
+    """
+    evil = "park\r\nLevel: notice\u2028\u202eX-Header: 1\x1b[2J"
+    config = Config(
+        gateway=Gateway(operator="WHPARK", station="GG2", gateway="GW", name=evil),
+        device=[Device(code="AC-07", bus="rs485a", unit=7, profile="p", name=evil, location=evil)],
+    )
+    message = Writer(config, RULES).message(_told(OFFLINE), "en")
+    plain_rows = [line.partition(":")[0] for line in Writer(CONFIG, RULES).message(_told(OFFLINE), "en").text.split("\n")]
+    assert plain_rows == [line.partition(":")[0] for line in message.text.split("\n")]
+    assert all(line.isprintable() for line in (message.subject, message.short, *message.text.split("\n")) if line)
+
+
+def test_emoji_and_rare_characters_count_as_they_cost():
+    """
+    A place full of signs that take two units each does not make three messages of two.
+    """
+    config = Config(
+        gateway=Gateway(operator="o", station="GG2", gateway="g"), device=[Device(code="AC-07", bus="b", unit=7, profile="p", location="🔥𠮷" * 40)]
+    )
+    told = _told(episode(1042, "critical", "AC-07", text="无应答" * 20, text_zh="🔥𠮷" * 60))
+    parts = {language: submits(Writer(config, RULES).message(told, language).short, "+8613800138000", 1, 6) for language in ("en", "zh")}
+    assert {"en": 2, "zh": 2} == {language: len(found) for language, found in parts.items()}
+
+
+@pytest.mark.parametrize(("value", "text", "shown"), [(2.002, "no answer for 2 s", False), (20.0, "no answer for 20 s", False), (7.5, "no answer", True)])
+def test_a_value_that_the_text_says_already_is_not_said_twice(value, text, shown):
+    """
+    Also where the text has rounded it: an SMS has room for 70 characters.
+    """
+    short = Writer(CONFIG, RULES).message(_told(episode(1042, "major", "AC-07", value=value, unit="s", text=text)), "en").short
+    assert shown == (f"{value:.12g} s" in short.replace(text, ""))
+
+
+def test_what_cannot_be_written_is_told_in_one_line():
+    """
+    Level, device, text, why and number, which need nothing but the alarm.
+    """
+    message = plain(_told(OFFLINE, Why.LEVEL), "zh")
+    assert "[major] AC-07: 20 秒无应答 - level #1042" == message.subject == message.text == message.short
 
 
 def test_a_test_says_that_it_is_one():

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from telling_rig import Station, happened, moment, told
 
 from edgegw.config.notify_model import Route
-from edgegw.rules.notifiers import queue
+from edgegw.rules import limits
+from edgegw.rules.flood import SINGLE_LEVELS
+from edgegw.rules.levels import rank
 from edgegw.rules.notifiers.job import Job
-from edgegw.rules.notifiers.queue import STORM_SPAN_MS
 from edgegw.rules.told import Why
 
 ROUTES = (Route(name="r", recipients=["duty"], escalate_after_min=3, escalate_to=["boss"]),)
@@ -28,29 +28,24 @@ def dense(draw: st.DrawFn) -> list[tuple[str, int, str]]:
 
 
 STEPS = dense()
-LIMIT = 3
-
-
-@pytest.fixture(autouse=True, scope="module")
-def narrow():
-    """A storm is reached within a few steps."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(queue, "STORM_NOTICES", LIMIT)
-        yield
+# A storm is reached within a few steps.
+LIMITS = limits.LIMITS._replace(storm_notices=3, storm_notices_severe=5)
+STORM_SPAN_MS = LIMITS.storm_span_ms
 
 
 class Play:
     """A station to which a list of steps happens; keeps what each person was told of each alarm."""
 
     def __init__(self) -> None:
-        self.station = Station(*ROUTES)
+        self.station = Station(*ROUTES, limits=LIMITS)
         self.minute = 0.0
         self.open: set[int] = set()
         self.raised: set[int] = set()
         self.cleared: set[int] = set()
         self.acknowledged: set[int] = set()
         self.heard: dict[tuple[str, int], list[str]] = defaultdict(list)
-        self.times: dict[str, list[int]] = defaultdict(list)
+        self.times: dict[tuple[str, bool], list[int]] = defaultdict(list)
+        self.sent: list[Job] = []
 
     def take(self, name: str, number: int, level: str) -> None:
         at = self.minute
@@ -90,7 +85,8 @@ class Play:
 
     def _hear(self, job: Job) -> None:
         if not job.is_urgent:
-            self.times[job.target.recipient].append(moment(self.minute).mono_ms)
+            self.times[job.target.recipient, job.is_severe].append(moment(self.minute).mono_ms)
+        self.sent.append(job)
         for one in job.episodes:
             self.heard[job.target.recipient, one.number].extend(_said(job, ended=one.cleared_at_ms is not None))
 
@@ -141,16 +137,44 @@ def test_everything_is_told_once_and_in_its_order(steps):
 @given(STEPS)
 def test_nobody_gets_more_than_the_limit(steps):
     """
-    Without a restart no person has more than the limit in ten minutes, save of the most severe.
+    Without a restart no person has more than the limit of a level in ten minutes, save of the most severe.
     """
     play = Play()
     for name, number, level in steps:
         if name != "restart":
             play.take(name, number, level)
     play.finish()
-    for times in play.times.values():
+    for (_, is_severe), times in play.times.items():
         spans = [sum(start <= at < start + STORM_SPAN_MS for at in times) for start in times]
-        assert max(spans) <= LIMIT
+        assert max(spans) <= (LIMITS.storm_notices_severe if is_severe else LIMITS.storm_notices)
+
+
+@st.composite
+def storms(draw: st.DrawFn) -> list[tuple[str, int, str]]:
+    """Up to a hundred alarms that do not end, among attempts that succeed or fail, waits and restarts."""
+    chance = draw(st.randoms(use_true_random=False))
+    deeds = ["raise"] * 12 + ["deliver"] * 4 + ["fail", "break off", "restart", "wait"]
+    levels = ["critical", "major", "major", "minor", "minor", "notice"]
+    return [(chance.choice(deeds), number, chance.choice(levels)) for number in range(draw(st.integers(10, 160)))]
+
+
+@settings(max_examples=200, deadline=None)
+@given(storms())
+def test_what_the_limit_holds_back_is_in_exactly_one_summary(steps):
+    """
+    Every alarm of a storm reaches its person once, singly or counted in one summary of its own levels, by name where the summary has room; critical ones always singly.
+    """
+    play = Play()
+    for name, number, level in steps:
+        play.take(name, number % 3 if name == "wait" else number, level)
+    play.finish()
+    sent = [job for job in play.sent if job.target.recipient == "duty"]
+    assert len(play.raised) == sum(job.told.count for job in sent)
+    named = [episode.number for job in sent for episode in job.episodes]
+    assert len(named) == len(set(named))
+    assert all(len(job.episodes) == min(job.told.count, 20) for job in sent)
+    assert all(len({rank(episode.facts.level) < SINGLE_LEVELS for episode in job.episodes}) == 1 for job in sent)
+    assert all(job.told.why is Why.RAISED for job in sent if job.is_urgent)
 
 
 @settings(max_examples=150, deadline=None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 import pytest
-from telling_rig import DUTY, JOURNAL, MAIL, SIREN, SMS, Station, episode, happened, moment, router, told, words
+from telling_rig import DUTY, JOURNAL, MAIL, SIREN, SMS, WALL_MS, Station, episode, happened, moment, router, told, words
 
-from edgegw.config.notify_model import Route
+from edgegw.config.notify_model import Recipient, Route
 from edgegw.model import ClockTrust, Event
 from edgegw.rules.notifiers.job import JOB_PREFIX
+from edgegw.rules.notifiers.routing import SUMMARY_EPISODES_MAX
 from edgegw.rules.notifiers.teller import CASE_PREFIX, CASES_MAX, LINGER_MS
-from edgegw.rules.told import Why
+from edgegw.rules.told import Told, Why
 
 ESCALATING = Route(name="r", recipients=["duty"], channels=["sms"], escalate_after_min=15, escalate_to=["boss"])
 
@@ -159,7 +160,7 @@ def test_an_alarm_in_a_summary_that_waits_is_brought_up_to_date():
     Its end is in the summary.
     """
     station = Station()
-    station.note(*(told(number) for number in range(1, 13)))
+    station.note(*(told(number, level="minor") for number in range(1, 13)))
     summary = station.fail()
     station.note(happened(3, "cleared", 1, closed=True), minute=1)
     assert "12 alarms duty" == words(summary)
@@ -175,6 +176,21 @@ def test_one_alarm_goes_by_every_channel_on_its_own():
     station.fail(channel="mail")
     assert (["#1 raised duty"], ["#1 raised "]) == (station.deliver_all(), station.deliver_all(channel="journal"))
     assert ["#1 raised duty"] == [words(job) for job in station.queue.jobs()]
+
+
+def test_a_summary_tells_each_team_of_its_own():
+    """
+    However far behind it stands among three hundred: nobody is left out of a flood, nobody reads what is for others, and all of it is counted.
+    """
+    team = Recipient(name="power", address={"sms": "+863"})
+    routes = (Route(name="piles", device_class="pile", recipients=["duty"]), Route(name="power", device_class="ups", recipients=["power"]))
+    station = Station(*routes, recipients=(DUTY, team))
+    many = [episode(number, "minor") for number in range(1, 300)] + [episode(300, "minor", "UPS-01")]
+    station.note(Told(Why.SUMMARY, WALL_MS, many[0], others=tuple(many), count=305))
+    found = {job.target.recipient: job.told for job in station.queue.jobs()}
+    assert {"duty": 304, "power": 6} == {name: one.count for name, one in found.items()}
+    assert (SUMMARY_EPISODES_MAX, [300]) == (len(found["duty"].others), [one.number for one in found["power"].others])
+    assert "UPS-01" == found["power"].episode.facts.device
 
 
 @pytest.fixture
@@ -198,6 +214,19 @@ def test_what_comes_outside_the_hours_is_told_when_they_begin():
     assert [] == station.deliver_all(59)
     assert station.queue.due_ms("sms", moment(10, ClockTrust.UNSET)) == 10 * 60_000
     assert ["#1 raised duty"] == station.deliver_all(60)
+
+
+@pytest.mark.usefixtures("utc")
+def test_a_clock_that_is_set_back_by_a_month_holds_up_nobody():
+    """
+    The hours would begin in a month by it: what waits for them is told now, and only set back by an hour it waits for that hour.
+    """
+    station = Station(Route(name="day", recipients=["duty"], hours="09:00-18:00"))
+    station.note(told(1))
+    assert station.queue.pick("sms", moment(10, wall=-50)) is None
+    job = station.queue.pick("sms", moment(11, wall=-30 * 1440))
+    assert job is not None
+    assert "#1 raised duty" == words(job)
 
 
 def test_nobody_is_told_an_end_by_a_channel_that_is_gone():
@@ -237,3 +266,21 @@ def test_states_that_cannot_be_read_are_forgotten():
     station.restart(moment(1))
     assert ["#1 raised duty"] == station.deliver_all(1)
     assert [CASE_PREFIX + episode(1).alarm_id] == list(station.store)
+
+
+def test_a_report_goes_by_mail_to_who_was_told():
+    """
+    Once, as a notice of its own that nothing merges with: not by SMS, not of an alarm that nobody was told of, and also when the alarm is over by then.
+    """
+    station = Station(Route(name="r", recipients=["duty"]), channels=(MAIL, SMS))
+    record = [Event("alarm_report", WALL_MS, 61_000, ClockTrust.SYNCHRONISED, "AC-01", {"id": episode(number).alarm_id, "series": []}) for number in (1, 2)]
+    station.note(told(1, level="critical"))
+    assert (["#1 raised duty"], ["#1 raised duty"]) == (station.deliver_all(), station.deliver_all(channel="mail"))
+    station.note(happened(1, "cleared", 1, closed=True), told(1, Why.CLEARED, minute=1), minute=1)
+    station.note(*record, minute=1.5)
+    assert "#1 report+ended duty" == words(station.fail(1.5, "mail") or station.pick(1.5, "mail"))
+    station.restart(moment(2))
+    station.note(told(1, Why.LEVEL, level="critical", minute=2), minute=2)
+    found = sorted(station.deliver_all(2.5, channel="mail"))
+    assert ["#1 cleared duty", "#1 level duty", "#1 report+ended duty"] == found
+    assert ["#1 cleared duty", "#1 level duty"] == sorted(station.deliver_all(2.5))

@@ -17,7 +17,7 @@ from edgegw.buffer.rows import decode_event
 from edgegw.buffer.store import Buffer
 from edgegw.clock import Clock
 from edgegw.config.model import Config, Gateway, Paths, Store
-from edgegw.config.notify_model import Route
+from edgegw.config.notify_model import Route, TellingTable
 from edgegw.errors import EdgegwError
 from edgegw.rules.journal import Changes
 from edgegw.rules.notifiers.model import Channel, Notice, TellingError
@@ -27,6 +27,7 @@ from edgegw.telling import Telling
 from edgegw.views_telling import TellingViews
 from tests.uplink_rig import until
 
+TELLING = TellingTable()
 ROUTES = [Route(name="people", recipients=["duty"], channels=["sms"]), Route(name="log", channels=["journal"])]
 
 
@@ -66,11 +67,13 @@ class Running:
             channel=[SMS, JOURNAL, SIREN],
             recipient=[DUTY, BOSS],
             route=ROUTES,
+            telling=TELLING,
         )
         self.clock = Clock()
         self.buffer = Buffer.open(directory, self.clock, Store(), [], [], lambda _streams: None)
         self.supervisor = Supervisor(self.clock, Notifier(None))
-        self.telling = Telling(self.config, [], self.clock, self.buffer, {channel.name: channel for channel in channels}, self.supervisor, engine())
+        self.engine = engine(restored=self.buffer.states("rules/"), epoch=self.buffer.epoch)
+        self.telling = Telling(self.config, [], self.clock, self.buffer, {channel.name: channel for channel in channels}, self.supervisor, self.engine)
         self.views = TellingViews(self.config, self.clock, self.telling)
 
     def accept(self, *changes: Changes) -> None:
@@ -151,7 +154,7 @@ def test_a_failed_attempt_is_made_again_and_the_channels_words_are_kept(tmp_path
     """
     The second one delivers: two attempts stand in the event, under the same notice id.
     """
-    monkeypatch.setattr("edgegw.rules.notifiers.queue.RETRY_FIRST_MS", 40)
+    monkeypatch.setattr("test_telling_workers.TELLING", TellingTable(retry_first_s=0.04))
 
     async def story(running: Running, sms: Held, _journal: Held) -> None:
         sms.faults = [TellingError("E-TELL-SERVER", "no network")]
@@ -169,7 +172,7 @@ def test_whatever_a_channel_raises_costs_no_notice(tmp_path, monkeypatch, fault)
     """
     A fault of the world is an attempt that failed; a mistake of ours restarts the worker, and the notice is delivered all the same.
     """
-    monkeypatch.setattr("edgegw.rules.notifiers.queue.RETRY_FIRST_MS", 40)
+    monkeypatch.setattr("test_telling_workers.TELLING", TellingTable(retry_first_s=0.04))
     monkeypatch.setattr("edgegw.supervise.RESTART_FIRST_MS", 40)
 
     async def story(running: Running, sms: Held, _journal: Held) -> None:
@@ -231,7 +234,7 @@ def test_a_channel_that_reaches_nobody_for_a_while_is_an_alarm_that_the_others_t
     """
     The log hears that SMS fails and why, and that it works again.
     """
-    monkeypatch.setattr("edgegw.rules.notifiers.queue.RETRY_FIRST_MS", 40)
+    monkeypatch.setattr("test_telling_workers.TELLING", TellingTable(retry_first_s=0.04))
     monkeypatch.setattr("edgegw.rules.notifiers.queue.FAILING_AFTER_MS", 100)
     monkeypatch.setattr("edgegw.telling.TICK_MS", 50)
 
@@ -246,11 +249,59 @@ def test_a_channel_that_reaches_nobody_for_a_while_is_an_alarm_that_the_others_t
     live(tmp_path, lambda: [Held("sms"), Held("journal")], story)
 
 
+def test_a_channel_that_failed_before_a_start_fails_until_it_delivers(tmp_path, monkeypatch):
+    """
+    A start alone ends the alarm of it for nobody, and raises no second one.
+    """
+    monkeypatch.setattr("test_telling_workers.TELLING", TellingTable(retry_first_s=0.04))
+    monkeypatch.setattr("edgegw.rules.notifiers.queue.FAILING_AFTER_MS", 100)
+    monkeypatch.setattr("edgegw.telling.TICK_MS", 50)
+    numbers: list[int] = []
+
+    async def story(running: Running, sms: Held, journal: Held) -> None:
+        sms.faults = [TellingError("E-TELL-SERVER", "no network")] * 2000
+        running.accept(raised())
+        await until(lambda: [notice for notice, _ in journal.taken if "reaches nobody" in notice.text])
+        numbers.extend(alarm.number for alarm in running.engine.open_alarms())
+        await until(lambda: len(running.notifications()) == 2)
+
+    live(tmp_path, lambda: [Held("sms"), Held("journal")], story)
+
+    async def again(running: Running, sms: Held, journal: Held) -> None:
+        sms.faults = [TellingError("E-TELL-SERVER", "no network")] * 2000
+        running.accept(running.engine.tick(*running.telling._now()))
+        await until(lambda: len(sms.taken) > 3)
+        assert (numbers, []) == ([alarm.number for alarm in running.engine.open_alarms()], journal.taken)
+        sms.faults = []
+        await until(lambda: journal.taken)
+        assert ("ended", []) == (journal.taken[0][0].subject.split()[-2], running.engine.open_alarms())
+
+    live(tmp_path, lambda: [Held("sms"), Held("journal")], again)
+
+
+def test_a_recipient_whom_a_channel_cannot_reach_is_an_alarm(tmp_path, monkeypatch):
+    """
+    A notice that is refused for good is not tried again: the others hear at once whom it did not reach, until something reaches that one.
+    """
+    monkeypatch.setattr("edgegw.telling.TICK_MS", 50)
+
+    async def story(running: Running, sms: Held, journal: Held) -> None:
+        refusal = TellingError("E-TELL-RECIPIENT", "the number does not exist")
+        refusal.later = False
+        sms.faults = [refusal]
+        running.accept(raised())
+        await until(lambda: [notice for notice, _ in journal.taken if "channel sms does not reach duty: E-TELL-RECIPIENT" in notice.text])
+        await until(lambda: [notice for notice, _ in journal.taken if "does not reach duty" in notice.text and "ended" in notice.subject])
+        assert ["refused", "delivered"] == [found["outcome"] for found in running.notifications() if found["channel"] == "sms"][:2]
+
+    live(tmp_path, lambda: [Held("sms"), Held("journal")], story)
+
+
 def test_a_siren_calls_nobody_for_what_is_over_or_in_hand(tmp_path, monkeypatch):
     """
     An order that failed is not given again when its alarm has been acknowledged meanwhile; that it was not is written down.
     """
-    monkeypatch.setattr("edgegw.rules.notifiers.queue.RETRY_FIRST_MS", 600)
+    monkeypatch.setattr("test_telling_workers.TELLING", TellingTable(retry_first_s=0.6))
     monkeypatch.setattr("test_telling_workers.ROUTES", [Route(name="noise", channels=["siren"])])
 
     async def story(running: Running, siren: Held) -> None:
@@ -276,6 +327,21 @@ def test_a_mistake_in_telling_costs_no_alarm(tmp_path, monkeypatch):
         assert (changes.events, changes.states) == running.telling.note(changes)
 
     live(tmp_path, lambda: [Held("sms"), Held("journal")], story)
+
+
+def test_a_notice_that_cannot_be_written_is_told_in_one_line(tmp_path, monkeypatch, caplog):
+    """
+    A mistake of ours in its words holds up neither this notice nor the others, and the log has the traceback.
+    """
+
+    async def story(running: Running, sms: Held, _journal: Held) -> None:
+        monkeypatch.setattr(running.telling._writer, "message", lambda *_: 1 / 0)
+        running.accept(raised(7), raised(8))
+        await until(lambda: len(sms.taken) == 2)
+        assert [7, 8] == [int(notice.short.rpartition("#")[2]) for notice, _ in sms.taken]
+
+    live(tmp_path, lambda: [Held("sms"), Held("journal")], story)
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_test_tells_each_recipient_and_says_what_came_of_it(tmp_path):

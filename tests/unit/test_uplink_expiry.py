@@ -9,8 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgegw.alarming import Alarming, make_engine
+from edgegw.buffer.store import Buffer
 from edgegw.cloud.pki import Authority
-from edgegw.config.model import Uplink
+from edgegw.config.model import Config, Uplink
 from edgegw.model import ClockTrust
 from edgegw.own_uplinks import OwnUplinks
 from edgegw.rules.engine import Engine
@@ -18,6 +20,7 @@ from edgegw.uplink.certificates import EXPIRED, Certificate, authority_of, of_fi
 from edgegw.uplink.expiry import CertificateWatch
 from edgegw.uplink.login import make_login, tls_context
 from edgegw.uplink.notices import of_expiry
+from edgegw.uplink.sender import Sender
 from tests.unit.rules_rig import EPOCH
 from tests.uplink_rig import GATEWAY, MemoryOutbox, Place
 
@@ -172,6 +175,37 @@ def test_without_a_trusted_clock_nothing_is_told(tmp_path):
     own.unlink()
     assert [] == list(watch.look(engine, [sender]))
     assert before == engine.open_alarms()
+
+
+def test_a_start_ends_no_alarm_of_an_uplink_before_it_knows_better(tmp_path, monkeypatch):
+    """
+    Without a clock to trust it knows nothing of the certificate: the alarm goes on as the same one, and ends when the time for finding out is over.
+    """
+    here = Place(tmp_path)
+    own, _ = issued(tmp_path, 5)
+    config = Config(gateway=GATEWAY)
+
+    def start(trust: ClockTrust) -> tuple[Buffer, Engine, OwnUplinks, Sender]:
+        """The parts of a start, with what they write down in a real store; the first tick and the first look are over."""
+        sender = here.sender(MemoryOutbox(), cert_file=str(own), trust=trust)
+        buffer = Buffer.open(tmp_path / "state", here.clock, config.store, [], [], lambda _streams: None)
+        engine = make_engine(config, [], buffer)
+        Alarming(config, engine, here.clock, buffer, lambda changes: buffer.accept((), changes.events, changes.states)).begin([sender])
+        watch = OwnUplinks(here.clock)
+        for changes in (engine.tick(here.clock.mono_ms(), here.clock.wall_ms(), trust), *watch.look(engine, [sender])):
+            buffer.accept((), changes.events, changes.states)
+        return buffer, engine, watch, sender
+
+    buffer, engine, *_ = start(ClockTrust.SYNCHRONISED)
+    numbers = [alarm.number for alarm in engine.open_alarms()]
+    assert 1 == len(numbers)
+    buffer.close()
+    buffer, engine, watch, sender = start(ClockTrust.UNSET)
+    assert numbers == [alarm.number for alarm in engine.open_alarms()]
+    monkeypatch.setattr("edgegw.own_uplinks.SURE_AFTER_MS", 0)
+    (over,) = watch.look(engine, [sender])
+    assert ["cleared"] == [event.body["edge"] for event in over.events if event.kind == "alarm"]
+    buffer.close()
 
 
 # -- what can never be switched off

@@ -10,6 +10,7 @@ import pytest
 from edgegw.buffer.store import Buffer
 from edgegw.clock import Clock
 from edgegw.config.model import Store
+from edgegw.model import ClockTrust
 from edgegw.own_uplinks import OwnUplinks
 from edgegw.rules.engine import Engine
 from edgegw.uplink.notices import of_quota
@@ -108,7 +109,7 @@ def test_the_counts_outlive_a_restart(tmp_path):
     first = here.sender(MemoryOutbox())
     store = start(tmp_path)
     first.traffic.count(DAY, "fresh", up=900, down=5)
-    OwnUplinks.keep(store, [first])
+    OwnUplinks(here.clock).keep(store, [first])
     store.close()
     second = here.sender(MemoryOutbox())
     again = start(tmp_path)
@@ -117,11 +118,46 @@ def test_the_counts_outlive_a_restart(tmp_path):
     own.recall([second])
     own.recall([second])
     second.traffic.count(DAY, "fresh", up=100)
-    OwnUplinks.keep(again, [second])
+    own.keep(again, [second])
     again.close()
     assert {"fresh": (1000, 5)} == second.traffic.of_day(DAY)
     third = start(tmp_path)
     assert {f"traffic/cloud/{DAY}": b'{"fresh":[1000,5]}'} == third.states("traffic/")
+    third.close()
+
+
+@pytest.mark.parametrize(
+    ("expected_s", "kept", "after_s", "trust"),
+    [
+        pytest.param(3600, 3_600_000, 601, ClockTrust.SYNCHRONISED, id="goes on over a start"),
+        pytest.param(3600, 3_600_000, 601, ClockTrust.HELD, id="goes on without a time server"),
+        pytest.param(None, 3_600_000, 590, ClockTrust.SYNCHRONISED, id="not known before the cloud had its time to answer"),
+        pytest.param(None, 3_600_000, 601, ClockTrust.UNSET, id="not known until the clock is set"),
+        pytest.param(600, -3_600_000, 601, ClockTrust.SYNCHRONISED, id="a clock that went back: since the start"),
+        pytest.param(0, None, 0, ClockTrust.UNSET, id="a cloud that never confirmed anything: since the start"),
+    ],
+)
+def test_the_age_of_the_last_receipt_outlives_a_restart(tmp_path, expected_s, kept, after_s, trust):
+    """
+    A start alone does not end the alarm of a cloud that confirms nothing.
+    """
+    here = Place(tmp_path)
+    sender = here.sender(MemoryOutbox())
+    here.clock.trust = trust
+    here.clock._start_ns -= after_s * 10**9
+    here.clock.offset_ms -= after_s * 1000
+    store = start(tmp_path)
+    store.accept((), (), {"receipt/gone": b"1"} | ({} if kept is None else {"receipt/cloud": b"%d" % (here.clock.wall_ms() - kept)}))
+    store.close()
+    again = start(tmp_path)
+    own = OwnUplinks(here.clock)
+    own.begin(again)
+    age_s = own.receipt_age_s([sender])
+    own.keep(again, [sender])
+    again.close()
+    assert expected_s == (None if age_s is None else round(age_s, -2))
+    third = start(tmp_path)
+    assert ({"receipt/cloud"} if kept is not None else set()) == third.states("receipt/").keys()
     third.close()
 
 

@@ -30,6 +30,8 @@ class Connection:
         self._handle: socket.socket | None = None
         """The connection once more: TLS may be spoken on the other one meanwhile."""
         self._is_aborted = False
+        self.is_unsure = False
+        """The notice has been handed over, and nothing says what became of it."""
 
     def __enter__(self) -> Self:
         return self

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from edgegw.model import Event
+from edgegw.model import ClockTrust, Event
 from edgegw.rules.episode import Episode, Moment
+from edgegw.rules.flood import is_told_singly
 from edgegw.rules.levels import rank
-from edgegw.rules.notifiers.routing import Target
+from edgegw.rules.notifiers.routing import SUMMARY_EPISODES_MAX, Target
 from edgegw.rules.told import Told, Why
 
 JOB_PREFIX: Final = "notify/job/"
-# Of a summary: as many as a mail shows.
-_EPISODES_MAX: Final = 20
+# Every route opens once a week at least.
+HOURS_MS_MAX: Final = 8 * 24 * 3_600_000
 # Of what a server or modem said.
 _DETAIL_CHARACTERS_MAX: Final = 200
 
@@ -35,6 +36,10 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     waited_ms: int = 0
     error: str = ""
     """Of the last attempt."""
+    unsure: int = 0
+    """Of the attempts so many after which nobody knew whether it had been taken: it may have been told as often."""
+    report: dict[str, Any] | None = None
+    """The record `alarm_report`, for the mail that carries it."""
 
     @property
     def alarm_id(self) -> str:
@@ -47,7 +52,12 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def is_urgent(self) -> bool:
         """No limit holds it up."""
-        return not self.rank or self.told.episode.facts.safety
+        return not self.rank or self.told.episode.facts.safety or self.report is not None
+
+    @property
+    def is_severe(self) -> bool:
+        """Lesser ones do not hold it up: what is told singly in a flood too."""
+        return is_told_singly(self.told.episode.facts)
 
     @property
     def episodes(self) -> tuple[Episode, ...]:
@@ -87,6 +97,8 @@ def notification(job: Job, outcome: str, detail: str, at: Moment) -> Event:
     }
     if job.escalated_after_min:
         body["escalated_after_min"] = job.escalated_after_min
+    if job.unsure:
+        body["unsure"] = job.unsure
     return Event("notification", at.wall_ms, at.mono_ms, at.clock, facts.device, body)
 
 
@@ -100,7 +112,13 @@ def summary_of(jobs: Sequence[Job], at: Moment) -> Told:
             ended_at_ms = job.ended_at_ms or (job.told.at_ms if job.told.why is Why.CLEARED else None) or episode.cleared_at_ms
             episodes[episode.alarm_id] = msgspec.structs.replace(episode, cleared_at_ms=ended_at_ms)
     ordered = sorted(episodes.values(), key=lambda episode: (rank(episode.facts.level), episode.number))
-    return Told(Why.SUMMARY, at.wall_ms, ordered[0], others=tuple(ordered[:_EPISODES_MAX]), count=len(ordered) + more)
+    return Told(Why.SUMMARY, at.wall_ms, ordered[0], others=tuple(ordered[:SUMMARY_EPISODES_MAX]), count=len(ordered) + more)
+
+
+def hours_ms(job: Job, at: Moment) -> int:
+    """How long until the hours of its route begin; nobody waits for a clock that was never set, or that was set back since by more than hours can be away."""
+    left_ms = job.not_before_ms - at.wall_ms
+    return 0 if at.clock is ClockTrust.UNSET or left_ms > HOURS_MS_MAX else left_ms
 
 
 def one_line(text: str) -> str:

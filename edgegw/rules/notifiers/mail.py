@@ -14,7 +14,10 @@ import re
 import smtplib
 import socket
 from contextlib import suppress
+from email.encoders import encode_base64
 from email.header import Header
+from email.mime.base import MIMEBase
+from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.policy import compat32
 from email.utils import formatdate
@@ -51,7 +54,11 @@ class Mail:
         table = self._table
         connection = Connection(table.host, port_of(table), table.ca_file, table.timeout_s, self._where, password)
         attempt = _Attempt(table, password, connection)
-        return await self._worker.run(lambda: attempt.run(message, recipient), connection.abort, table.timeout_s)
+        try:
+            return await self._worker.run(lambda: attempt.run(message, recipient), connection.abort, table.timeout_s)
+        except TellingError as fault:
+            fault.unsure = connection.is_unsure
+            raise
 
     async def close(self) -> None:
         await self._worker.close()
@@ -66,9 +73,16 @@ def port_of(table: ChannelTable) -> int:
     return table.port or _PORTS[table.security]
 
 
-def compose(notice: Notice, sender: str, recipient: str) -> MIMEText:
+def compose(notice: Notice, sender: str, recipient: str) -> MIMEBase:
     """The mail. Text in base64: every server takes it, whatever the language. A subject that EmailMessage folds loses and gains spaces; Header's does not."""
-    message = MIMEText(notice.text, "plain", "utf-8", policy=_POLICY)
+    text = MIMEText(notice.text, "plain", "utf-8", policy=_POLICY)
+    message: MIMEBase = text
+    if notice.attached:
+        table = MIMEBase("text", "csv", charset="utf-8", policy=_POLICY)
+        table.set_payload(notice.attached)
+        encode_base64(table)
+        table["Content-Disposition"] = f'attachment; filename="{notice.attached_name}"'
+        message = MIMEMultipart("mixed", None, (text, table), policy=_POLICY)
     message["From"] = sender
     message["To"] = recipient
     message["Subject"] = Header(" ".join(notice.subject.split()), "utf-8", header_name="Subject").encode()
@@ -86,17 +100,17 @@ class _Attempt:
         self._password = password
         self._connection = connection
         self._is_delivering = False
-        """What is refused before has nothing to do with the notice."""
+        """What is refused before, the sender too, has nothing to do with the notice."""
 
-    def run(self, message: MIMEText, recipient: str) -> str:
+    def run(self, message: MIMEBase, recipient: str) -> str:
         """Raises TellingError."""
         with self._connection as connection:
             try:
                 smtp = self._greet()
                 self._log_in(smtp)
-                self._is_delivering = True
                 return self._deliver(smtp, message, recipient)
             except smtplib.SMTPResponseException as fault:
+                connection.is_unsure = False
                 raise self._refused("E-TELL-REFUSED", fault.smtp_code, fault.smtp_error, "look into the server's log") from None
             except smtplib.SMTPServerDisconnected as fault:
                 if isinstance(fault.__context__, OSError):
@@ -143,11 +157,13 @@ class _Attempt:
         except UnicodeEncodeError:
             raise self._connection.failed("E-TELL-LOGIN", "the name or password has signs that SMTP cannot carry", next_step) from None
 
-    def _deliver(self, smtp: smtplib.SMTP, message: MIMEText, recipient: str) -> str:
+    def _deliver(self, smtp: smtplib.SMTP, message: MIMEBase, recipient: str) -> str:
         _expect(250, *smtp.mail(self._table.sender))
+        self._is_delivering = True
         code, said = smtp.rcpt(recipient)
         if code not in (250, 251):
             raise self._refused("E-TELL-RECIPIENT", code, said, f"check the address {recipient}")
+        self._connection.is_unsure = True
         code, said = smtp.data(message.as_bytes())
         _expect(250, code, said)
         with suppress(smtplib.SMTPException, OSError):
@@ -165,4 +181,5 @@ def _expect(good: int, code: int, said: bytes) -> None:
 
 
 def _said(code: int, said: bytes | str) -> str:
-    return f"{code} {clean(said)}"
+    """Not shortened yet: half of a password would no longer be known as one."""
+    return f"{code} {said.decode('utf-8', 'replace') if isinstance(said, bytes) else said}"

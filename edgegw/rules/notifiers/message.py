@@ -28,6 +28,8 @@ _SEVERE_RANK: Final = 1
 SUBJECT_CHARACTERS_MAX: Final = 160
 # Of a summary; the rest is counted.
 _LINES_MAX: Final = 20
+# Decimals to which a text of ours may have rounded the value.
+_ROUNDED: Final = (0, 1)
 _SET = frozenset({ClockTrust.SYNCHRONISED, ClockTrust.CORRECTED, ClockTrust.HELD})
 
 
@@ -97,7 +99,8 @@ class Writer:
         cause, step = self._advices.of(facts.rule).words(language)
         rows += [("cause", cause), ("step", step)] if ended_at_ms is None else []
         rows += [("rule", facts.rule), ("command", f"edgegw alarms show {episode.number}")]
-        yield from (f"{say(language, f'label.{name}')}: {text}" for name, text in rows if text)
+        # What a configuration or a device says must not look like a row of ours.
+        yield from (f"{say(language, f'label.{name}')}: {_flat(text)}" for name, text in rows if text)
 
     def _subject_rows(self, episode: Episode, language: str) -> list[tuple[str, str]]:
         facts = episode.facts
@@ -177,9 +180,16 @@ class Writer:
         return f"{episode.facts.subject} {location}".rstrip()
 
 
+def plain(told: Told, language: str) -> Message:
+    """The little that needs nothing but the alarm itself: better than silence where a notice cannot be written."""
+    facts = told.episode.facts
+    line = _cut(f"[{facts.level}] {facts.subject}: {text_of(told.episode, language)} - {told.why.value} #{told.episode.number}", SUBJECT_CHARACTERS_MAX)
+    return Message(line, line, _cut(line, SHORT_CHARACTERS))
+
+
 def text_of(episode: Episode, language: str) -> str:
     facts = episode.facts
-    return (facts.text_zh if language == "zh" else "") or facts.text or facts.point or facts.rule
+    return _flat((facts.text_zh if language == "zh" else "") or facts.text or facts.point or facts.rule)
 
 
 def local(at_ms: int) -> str:
@@ -189,7 +199,7 @@ def local(at_ms: int) -> str:
 
 def _what(told: Told, language: str, circumstances: Circumstances) -> str:
     """The news in two or three words."""
-    if circumstances.ended_at_ms is not None and told.why is not Why.CLEARED:
+    if circumstances.ended_at_ms is not None and told.why not in {Why.CLEARED, Why.REPORT}:
         return say(language, "also.came")
     if circumstances.escalated_after_min:
         return say(language, "also.escalated")
@@ -247,7 +257,7 @@ def _brief_value(episode: Episode) -> str:
     if facts.value is None or not facts.unit or facts.unit == "1":
         return ""
     number = f"{facts.value:.12g}"
-    if number in facts.text:
+    if number in facts.text or any(with_unit(f"{facts.value:.{decimals}f}", facts.unit) in facts.text for decimals in _ROUNDED):
         return ""
     return with_unit(number if facts.limit is None else f"{number}/{facts.limit:.12g}", facts.unit)
 
@@ -262,17 +272,30 @@ def _fit(parts: list[str], level: str) -> str:
     room = SHORT_CHARACTERS_MAX if severe or " ".join(wanted).isascii() else SHORT_CHARACTERS
     found = wanted[0]
     for part in wanted[1:]:
-        if len(found) + 1 + len(part) <= room:
+        if _units(f"{found} {part}") <= room:
             found = f"{found} {part}"
-        elif len(found) < room // 2:
+        elif _units(found) < room // 2:
             found = _cut(f"{found} {part}", room)
     return _cut(found, room)
 
 
+def _flat(text: str) -> str:
+    """One line, without signs that nobody sees: some turn the rest of a line around, or end it."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def _units(text: str) -> int:
+    """What it takes of an SMS: signs beyond the first 65,536 (emoji, rare characters of names) take two."""
+    return len(text) + sum(sign > "\uffff" for sign in text)
+
+
 def _cut(text: str, characters: int) -> str:
-    line = " ".join(text.split())
-    if len(line) <= characters:
+    line = _flat(text)
+    if _units(line) <= characters:
         return line
     # One character beyond GSM 03.38 would cost a Latin text half of its room.
     mark = "..." if line.isascii() else "…"
-    return f"{line[: characters - len(mark)]}{mark}"
+    line = line[: characters - len(mark)]
+    while _units(line) > characters - len(mark):
+        line = line[:-1]
+    return f"{line}{mark}"

@@ -21,12 +21,17 @@ class Notice(msgspec.Struct, frozen=True):
     """All of it, lines separated by \\n."""
     short: str
     """One line for an SMS: the codes, the value, the first step."""
+    attached: bytes = b""
+    """A table for a mail (report_mail.py)."""
+    attached_name: str = ""
+    """Name of its file; ASCII."""
 
 
 class TellingError(EdgegwError):
-    """A channel could not deliver. `later`: worth another attempt, the notice is not to blame."""
+    """A channel could not deliver. `later`: worth another attempt, the notice is not to blame. `unsure`: the other side may have taken it all the same."""
 
     later: bool = True
+    unsure: bool = False
 
 
 class Channel(Protocol):

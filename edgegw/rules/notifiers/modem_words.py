@@ -114,10 +114,14 @@ def signal_of(lines: list[str]) -> str:
     return "not known"
 
 
-def tries_of(lines: list[str]) -> int:
-    """How often a PIN may still be given, of the answer to AT+CPINR (3GPP TS 27.007, 8.65); all three where the modem does not know."""
+# The card has not looked at what it was given.
+BUSY = "+CME ERROR: 14"
+
+
+def tries_of(lines: list[str]) -> int | None:
+    """How often a PIN may still be given, of the answer to AT+CPINR (3GPP TS 27.007, 8.65); None where the modem does not know."""
     for line in lines:
         found = re.fullmatch(r"\+CPINR: *\"?SIM PIN\"?, *(\d+).*", line)
         if found:
             return int(found[1])
-    return 3
+    return None

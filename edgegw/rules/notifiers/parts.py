@@ -61,6 +61,8 @@ class Parts(NamedTuple):
     relay: Callable[[ChannelTable], Relay]
     is_wanted: Callable[[frozenset[str]], bool]
     """Whether an alarm of one of these levels (none named: of any) is open that nobody has acknowledged: a siren goes on."""
+    levels_of: Callable[[str], frozenset[str]]
+    """The levels that are told by a channel (none named: all)."""
     audit: Audit
 
 

@@ -3,11 +3,12 @@
 Pure: time comes in, what changed goes out by `take`, for one transaction. One queue for all channels; each channel takes from it by itself:
 
     waiting ──► under way ──► delivered
-       ▲            ├──────► refused, or given up after GIVE_UP_MS: an event says so
+       ▲            ├──────► refused, or given up after `give_up_ms`: an event says so
        └── pause ◄──┘ failed: a pause of the channel and of the notice, doubled each time
 
-Beyond WAITING_MAX the oldest of the least severe is dropped. A recipient who has had STORM_NOTICES within STORM_SPAN_MS gets the rest as one
-summary as soon as the span has room again; the most severe level and safety alarms wait for nothing.
+Beyond WAITING_MAX who has the most waiting gets them as one summary; where nothing can be joined the oldest of the least severe is dropped. A recipient who has had `storm_notices` within `storm_span_ms` gets the rest as one
+summary as soon as the span has room again. The second highest level has a limit and a summary of its own, `storm_notices_severe`, which what is less
+severe does not count towards: majors do not wait behind minors. The most severe level and safety alarms wait for nothing.
 """
 
 from __future__ import annotations
@@ -20,25 +21,20 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from edgegw.model import ClockTrust, Event
+from edgegw.model import Event
 from edgegw.rules.episode import Moment
-from edgegw.rules.notifiers.job import JOB_PREFIX, Job, notification, one_line, summary_of
+from edgegw.rules.limits import LIMITS, Limits
+from edgegw.rules.notifiers.job import JOB_PREFIX, Job, hours_ms, notification, one_line, summary_of
+from edgegw.rules.notifiers.pause import Pause, Trouble
+from edgegw.rules.notifiers.routing import Target
 from edgegw.rules.told import Why
 
 _log = logging.getLogger("edgegw.telling")
 
 # Some 700 bytes each; a station with more to say has nobody who reads it.
 WAITING_MAX: Final = 500
-# A restarting server is back within seconds, a mobile network within minutes; no provider minds a try every five minutes.
-RETRY_FIRST_MS: Final = 5_000
-RETRY_MAX_MS: Final = 300_000
 # Something new is worth a try, however long the channel has been away.
 RETRY_FRESH_MS: Final = 10_000
-# What nobody could be told for a day somebody has seen on site, or nobody wants to hear any more. Counted while the daemon runs.
-GIVE_UP_MS: Final = 24 * 3_600_000
-# ISA-18.2: ten in ten minutes are what one person can take.
-STORM_NOTICES: Final = 10
-STORM_SPAN_MS: Final = 600_000
 # A server that restarts and a mobile network that is away for a moment are no news; what lasts longer somebody must look after.
 FAILING_AFTER_MS: Final = 15 * 60_000
 
@@ -55,27 +51,23 @@ class Counts(NamedTuple):
     """Notices that went into a summary."""
 
 
-class _Pause:
-    """Of a channel after failed attempts."""
+class _Lane(NamedTuple):
+    """What one limit holds for: of a recipient by a channel the severe notices, or all."""
 
-    def __init__(self) -> None:
-        self.failures = 0
-        self.since_ms = 0
-        """Of the first of the failures in a row."""
-        self.tried_ms = 0
-        self.wait_ms = 0.0
-        self.failed_last = ""
-        self.error = ""
+    who: tuple[str, str]
+    is_severe: bool
 
-    def until_ms(self, *, fresh: bool) -> float:
-        return self.tried_ms + (min(self.wait_ms, RETRY_FRESH_MS) if fresh else self.wait_ms)
+    @classmethod
+    def of(cls, job: Job) -> _Lane:
+        return cls(job.target.who, job.is_severe)
 
 
 class Queue:
     """`add`, `pick`, then `delivered` or `failed`; after each of them `take` what changed."""
 
-    def __init__(self, epoch: int, restored: Mapping[str, bytes], jitter: Callable[[], float] = random.random) -> None:
+    def __init__(self, epoch: int, restored: Mapping[str, bytes], limits: Limits = LIMITS, jitter: Callable[[], float] = random.random) -> None:
         self._epoch = epoch
+        self._limits = limits
         self._counter = 0
         self._jitter = jitter
         self._jobs: dict[str, Job] = {}
@@ -84,10 +76,11 @@ class Queue:
         """Monotonic time up to which a job's waiting is in its `waited_ms`."""
         self._ready_ms: dict[str, float] = {}
         self._under_way: set[str] = set()
-        self._pauses: dict[str, _Pause] = {}
-        self._sent: dict[tuple[str, str], deque[int]] = {}
-        self._held: set[tuple[str, str]] = set()
-        """Who has been held up by the storm limit."""
+        self._pauses: dict[str, Pause] = {}
+        self._sent: dict[_Lane, deque[int]] = {}
+        """Monotonic times of the last notices that count towards the limit of a lane, as many as it allows."""
+        self._held: set[_Lane] = set()
+        """Of whom a lane has been held up by its limit."""
         self._counts: Counter[str] = Counter()
         self._events: list[Event] = []
         self._states: dict[str, bytes | None] = {}
@@ -135,10 +128,10 @@ class Queue:
     # -- in
 
     def add(self, job: Job, at: Moment) -> None:
-        """Beyond the bound the oldest of the least severe goes."""
+        """Beyond the bound notices are joined, so that all are counted; what cannot be joined goes, the oldest of the least severe."""
         self._keep(job)
-        self._counted_ms[job.notice_id] = at.mono_ms + max(0, _hours_ms(job, at))
-        while len(self._jobs) > WAITING_MAX:
+        self._counted_ms[job.notice_id] = at.mono_ms + max(0, hours_ms(job, at))
+        while len(self._jobs) > WAITING_MAX and not self._make_room(at):
             idle = [waiting for waiting in self._jobs.values() if waiting.notice_id not in self._under_way]
             victim = max(idle, key=lambda waiting: waiting.rank)
             self._end(victim, "dropped", f"{WAITING_MAX} others wait", at)
@@ -152,8 +145,8 @@ class Queue:
     def expire(self, at: Moment) -> None:
         """What has waited for too long. The hours of its route are no waiting."""
         for job in list(self._jobs.values()):
-            self._counted_ms.setdefault(job.notice_id, at.mono_ms + max(0, _hours_ms(job, at)))
-            if self._waited_ms(job, at) >= GIVE_UP_MS and job.notice_id not in self._under_way:
+            self._counted_ms.setdefault(job.notice_id, at.mono_ms + max(0, hours_ms(job, at)))
+            if self._waited_ms(job, at) >= self._limits.give_up_ms and job.notice_id not in self._under_way:
                 self._end(job, "given_up", job.error or "it was never its turn", at)
 
     def drop_needless(self, job: Job, at: Moment) -> None:
@@ -169,15 +162,15 @@ class Queue:
     def pick(self, channel: str, at: Moment) -> Job | None:
         """The next one to send by this channel, from now on under way; None: nothing is due."""
         waiting = self._waiting(channel, at)
-        pause = self._pauses.setdefault(channel, _Pause())
-        if not waiting or at.mono_ms < pause.until_ms(fresh=any(not job.attempts for job in waiting)):
+        pause = self._pauses.setdefault(channel, Pause())
+        if not waiting or at.mono_ms < pause.until_ms(fresh=any(not job.attempts for job in waiting), fresh_ms=RETRY_FRESH_MS):
             return None
         ready = [job for job in waiting if self._ready_ms.get(job.notice_id, 0) <= at.mono_ms]
         for job in sorted(ready, key=lambda job: (job.notice_id == pause.failed_last, job.rank, job.attempts)):
             if job.is_urgent or not job.target.recipient:
                 return self._begin(job, at)
-            if not self._room(job.target.who, at.mono_ms):
-                self._held.add(job.target.who)
+            if not self._room(_Lane.of(job), at.mono_ms):
+                self._held.add(_Lane.of(job))
                 continue
             return self._begin(self._joined(job, waiting, at), at)
         return None
@@ -187,56 +180,71 @@ class Queue:
         waiting = [job for job in self._of(channel) if job.notice_id not in self._under_way]
         if not waiting:
             return None
-        pause = self._pauses.setdefault(channel, _Pause())
-        due = pause.until_ms(fresh=any(not job.attempts for job in waiting))
+        pause = self._pauses.setdefault(channel, Pause())
+        due = pause.until_ms(fresh=any(not job.attempts for job in waiting), fresh_ms=RETRY_FRESH_MS)
         return max(due, min(self._due_of(job, at) for job in waiting))
 
     def _due_of(self, job: Job, at: Moment) -> float:
         ready = self._ready_ms.get(job.notice_id, 0.0)
-        hours = at.mono_ms + max(0, _hours_ms(job, at))
-        sent = self._sent.get(job.target.who) or deque[int]()
-        room = sent[0] + STORM_SPAN_MS if len(sent) >= STORM_NOTICES and job.target.recipient and not job.is_urgent else 0
+        hours = at.mono_ms + max(0, hours_ms(job, at))
+        sent = self._sent.get(_Lane.of(job)) or deque[int]()
+        is_held = len(sent) == sent.maxlen and job.target.recipient and not job.is_urgent
+        room = sent[0] + self._limits.storm_span_ms if is_held else 0
         return max(ready, hours, room)
 
     def delivered(self, job: Job, evidence: str, at: Moment) -> None:
-        self.works(job.target.channel)
-        self._sent.setdefault(job.target.who, deque(maxlen=STORM_NOTICES)).append(at.mono_ms)
+        self.works(job.target)
+        for is_severe in {False, job.is_severe}:
+            lane = _Lane(job.target.who, is_severe)
+            self._sent.setdefault(lane, deque(maxlen=self._limit(lane))).append(at.mono_ms)
         self._end(job, "delivered", evidence, at)
 
-    def failed(self, job: Job, error: str, at: Moment, *, later: bool) -> None:
-        """`later`: worth another attempt."""
+    def failed(self, job: Job, error: str, at: Moment, *, later: bool, unsure: bool = False) -> None:
+        """`later`: worth another attempt; `unsure`: it may have been told all the same, so that it is told again ever more seldom."""
         self._under_way.discard(job.notice_id)
         self._counts["failed"] += 1
         attempts = job.attempts + 1
         waited_ms = self._waited_ms(job, at)
-        pause = self._pauses.setdefault(job.target.channel, _Pause())
+        pause = self._pauses.setdefault(job.target.channel, Pause())
         if later:
             pause.since_ms = pause.since_ms if pause.failures else at.mono_ms
             pause.failures += 1
-            pause.error = one_line(error)
+            pause.error, pause.recipient = one_line(error), job.target.recipient
+        else:
+            pause.refused[job.target.recipient] = one_line(error)
         pause.tried_ms, pause.wait_ms, pause.failed_last = at.mono_ms, self._back_off_ms(pause.failures) if later else 0, job.notice_id
-        tried = msgspec.structs.replace(job, attempts=attempts, waited_ms=waited_ms, error=one_line(error))
+        tried = msgspec.structs.replace(job, attempts=attempts, waited_ms=waited_ms, error=one_line(error), unsure=job.unsure + unsure)
         self._counted_ms[job.notice_id] = at.mono_ms
-        if not later or waited_ms >= GIVE_UP_MS:
+        if not later or waited_ms >= self._limits.give_up_ms:
             self._end(tried, "given_up" if later else "refused", error, at)
             return
-        self._ready_ms[job.notice_id] = at.mono_ms + self._back_off_ms(attempts)
+        unsure_ms = self._limits.retry_first_ms * 4.0**tried.unsure if tried.unsure else 0.0
+        self._ready_ms[job.notice_id] = at.mono_ms + max(self._back_off_ms(attempts), unsure_ms)
         self._keep(tried)
         self._overtaken(tried)
         _log.log(logging.WARNING if attempts == 1 else logging.INFO, "%s by %s: attempt %d failed: %s", tried.title, job.target.channel, attempts, tried.error)
 
-    def works(self, channel: str) -> None:
-        """It has delivered something."""
-        self._pauses[channel] = _Pause()
+    def works(self, target: Target) -> None:
+        """It has delivered something to this one."""
+        self._pauses[target.channel] = self._pauses.setdefault(target.channel, Pause()).worked(target.recipient)
+        for job in self._of(target.channel):
+            if job.unsure:
+                self._ready_ms.pop(job.notice_id, None)
 
-    def failing(self, at: Moment) -> dict[str, str]:
-        """Channels that have delivered nothing for a while, and why."""
-        return {name: pause.error for name, pause in self._pauses.items() if pause.failures and at.mono_ms - pause.since_ms >= FAILING_AFTER_MS}
+    def has_failed(self, channel: str, at: Moment) -> None:
+        """So said the last start, and nothing was delivered since."""
+        pause = self._pauses.setdefault(channel, Pause())
+        pause.failures, pause.since_ms = 1, at.mono_ms - FAILING_AFTER_MS
+
+    def failing(self, at: Moment) -> dict[str, Trouble]:
+        """Channels that have delivered nothing for a while or could not reach one of their recipients at all, and why."""
+        found = {name: pause.trouble(at.mono_ms, FAILING_AFTER_MS) for name, pause in self._pauses.items()}
+        return {name: trouble for name, trouble in found.items() if trouble is not None}
 
     def abandoned(self, job: Job) -> None:
         """The attempt was broken off, and nobody knows how far it came: the same notice waits again."""
         self._under_way.discard(job.notice_id)
-        self._pauses.setdefault(job.target.channel, _Pause()).failed_last = job.notice_id
+        self._pauses.setdefault(job.target.channel, Pause()).failed_last = job.notice_id
         self._overtaken(job)
 
     # -- inside
@@ -245,39 +253,60 @@ class Queue:
         return [job for job in self._jobs.values() if job.target.channel == channel]
 
     def _waiting(self, channel: str, at: Moment) -> list[Job]:
-        return [job for job in self._of(channel) if job.notice_id not in self._under_way and _hours_ms(job, at) <= 0]
+        return [job for job in self._of(channel) if job.notice_id not in self._under_way and hours_ms(job, at) <= 0]
 
     def _begin(self, job: Job, at: Moment) -> Job:
         self._under_way.add(job.notice_id)
         self._counted_ms.setdefault(job.notice_id, at.mono_ms)
         return job
 
-    def _room(self, who: tuple[str, str], now_ms: int) -> int:
+    def _limit(self, lane: _Lane) -> int:
+        return self._limits.storm_notices_severe if lane.is_severe else self._limits.storm_notices
+
+    def _room(self, lane: _Lane, now_ms: int) -> int:
         """How many more the recipient may have now."""
-        sent = self._sent.get(who, deque())
-        while sent and sent[0] <= now_ms - STORM_SPAN_MS:
+        sent = self._sent.get(lane, deque())
+        while sent and sent[0] <= now_ms - self._limits.storm_span_ms:
             sent.popleft()
-        return STORM_NOTICES - len(sent)
+        return self._limit(lane) - len(sent)
 
     def _joined(self, job: Job, waiting: list[Job], at: Moment) -> Job:
         """One summary instead of what has been held up, or of more than one person can take."""
-        who = job.target.who
-        mine = [other for other in waiting if other.target.who == who and not other.is_urgent]
-        if len(mine) < 2 or (who not in self._held and len(mine) <= self._room(who, at.mono_ms)):
-            self._held.discard(who)
+        lane = _Lane.of(job)
+        mine = [other for other in waiting if _Lane.of(other) == lane and not other.is_urgent]
+        if len(mine) < 2 or (lane not in self._held and len(mine) <= self._room(lane, at.mono_ms)):
+            self._held.discard(lane)
             return job
-        self._held.discard(who)
-        summary = Job(self.new_id(), msgspec.structs.replace(job.target, route=""), summary_of(mine, at), waited_ms=max(other.waited_ms for other in mine))
-        for other in mine:
-            self._forget(other)
-        self._counts["joined"] += len(mine)
-        self._events.append(notification(summary, "joined", f"{len(mine)} notices in one", at))
+        self._held.discard(lane)
+        return self._join(mine, at)
+
+    def _make_room(self, at: Moment) -> bool:
+        """One summary for who has the most that can wait, of the lesser ones first."""
+        groups: dict[tuple[tuple[str, str], int, int], list[Job]] = {}
+        for job in self._jobs.values():
+            if job.target.recipient and job.report is None and job.notice_id not in self._under_way:
+                groups.setdefault((job.target.who, job.not_before_ms, job.is_urgent + job.is_severe), []).append(job)
+        several = {key: jobs for key, jobs in groups.items() if len(jobs) > 1}
+        if several:
+            self._join(several[max(several, key=lambda key: (-key[2], len(several[key])))], at)
+        return bool(several)
+
+    def _join(self, jobs: list[Job], at: Moment) -> Job:
+        """One summary in their place."""
+        first, waited_ms = jobs[0], max(job.waited_ms for job in jobs)
+        summary = Job(
+            self.new_id(), msgspec.structs.replace(first.target, route=""), summary_of(jobs, at), not_before_ms=first.not_before_ms, waited_ms=waited_ms
+        )
+        for job in jobs:
+            self._forget(job)
+        self._counts["joined"] += len(jobs)
+        self._events.append(notification(summary, "joined", f"{len(jobs)} notices in one", at))
         self._keep(summary)
         return summary
 
     def _overtaken(self, job: Job) -> None:
         """While it was under way its alarm may have ended: one notice says both, so that the end never arrives before the alarm."""
-        if job.told.why is Why.CLEARED:
+        if job.told.why in {Why.CLEARED, Why.REPORT}:
             return
         known = {episode.alarm_id for episode in job.episodes}
         ends = [other for other in self._of(job.target.channel) if other.told.why is Why.CLEARED and other.target.who == job.target.who]
@@ -289,7 +318,7 @@ class Queue:
             self._forget(end)
 
     def _back_off_ms(self, failures: int) -> float:
-        return min(RETRY_FIRST_MS * 2.0 ** min(failures - 1, 30), RETRY_MAX_MS) * (0.5 + self._jitter() / 2)
+        return min(self._limits.retry_first_ms * 2.0 ** min(failures - 1, 30), self._limits.retry_max_ms) * (0.5 + self._jitter() / 2)
 
     def _waited_ms(self, job: Job, at: Moment) -> int:
         return job.waited_ms + max(0, at.mono_ms - self._counted_ms.get(job.notice_id, at.mono_ms))
@@ -313,8 +342,3 @@ class Queue:
         self._events.append(notification(ended, outcome, detail, at))
         level = logging.INFO if outcome in {"delivered", "needless"} else logging.ERROR
         _log.log(level, "%s by %s to %s: %s: %s", ended.title, job.target.channel, job.target.recipient or "-", outcome, one_line(detail))
-
-
-def _hours_ms(job: Job, at: Moment) -> int:
-    """How long until the hours of its route begin; nobody waits for a clock that was never set."""
-    return 0 if at.clock is ClockTrust.UNSET else job.not_before_ms - at.wall_ms

@@ -22,6 +22,8 @@ _MINUTE_MS: Final = 60_000
 _DAY_MINUTES: Final = 1440
 # Every time of a week is looked at once: an opening that is not among them never comes.
 _WEEK_DAYS: Final = 8
+# Of a summary by name; the rest is counted.
+SUMMARY_EPISODES_MAX: Final = 20
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -99,6 +101,15 @@ class Router:
         asked = {target.route for target in (*now, *later)}
         steps = [step for route in fitting if route.name in asked for step in self._steps(route, opens[route.name] - at_ms)]
         return Choice(tuple(now), {target: opens[target.route] for target in later}, tuple(steps) if told.why is not Why.SUMMARY else ())
+
+    def share(self, told: Told, target: Target) -> Told:
+        """Of a summary what the routes to this recipient are for, as many as it names; all of it is counted."""
+        if told.why is not Why.SUMMARY or not told.others:
+            return told
+        routes = [route for route in self.routes.values() if target.who in {one.who for one in self._targets(route, route.recipients)}]
+        mine = [episode for episode in told.others if any(self._fits(route, episode) for route in routes)]
+        count = len(mine) + told.count - len(told.others)
+        return msgspec.structs.replace(told, episode=mine[0], others=tuple(mine[:SUMMARY_EPISODES_MAX]), count=count)
 
     def address(self, target: Target) -> str | None:
         """Where the channel reaches the recipient by now; None where it cannot."""

@@ -52,7 +52,11 @@ class SmsHttp:
         request = make_request(table, notice, recipient, word)
         port = self._address.port or (443 if self._address.scheme == "https" else 80)
         connection = Connection(host, port, table.ca_file, table.timeout_s, where, word)
-        return await self._worker.run(lambda: self._run(connection, request, word), connection.abort, table.timeout_s)
+        try:
+            return await self._worker.run(lambda: self._run(connection, request, word), connection.abort, table.timeout_s)
+        except TellingError as fault:
+            fault.unsure = connection.is_unsure
+            raise
 
     async def close(self) -> None:
         await self._worker.close()
@@ -67,6 +71,7 @@ class SmsHttp:
                 client.sock.settimeout(connection.left_s())
                 connection.at_end(client.close)
                 client.request(self._table.method, request.target, request.body, request.headers)
+                connection.is_unsure = True
                 answer = client.getresponse()
                 connection.at_end(answer.close)
                 said = answer.read(ANSWER_BYTES_MAX)
@@ -81,6 +86,7 @@ class SmsHttp:
         text = said.decode("utf-8", "replace")
         evidence = clean(f"{answer.status} {text}", word)
         if answer.status not in self._table.expect_status:
+            connection.is_unsure = False
             raise self._refused(connection, answer.status, evidence)
         if self._table.expect_text not in text:
             raise connection.failed(

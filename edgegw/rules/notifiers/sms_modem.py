@@ -23,7 +23,7 @@ from contextlib import suppress
 from edgegw.config.channel_model import ChannelTable
 from edgegw.errors import EdgegwError
 from edgegw.rules.notifiers.model import Notice, TellingError
-from edgegw.rules.notifiers.modem_words import REGISTERED, REGISTRATIONS, Word, registration_of, signal_of, tries_of, word_of
+from edgegw.rules.notifiers.modem_words import BUSY, REGISTERED, REGISTRATIONS, Word, registration_of, signal_of, tries_of, word_of
 from edgegw.rules.notifiers.parts import ModemLine, Parts, failed, secret, told
 from edgegw.rules.notifiers.pdu import submits
 from edgegw.rules.notifiers.worker import clean
@@ -32,6 +32,9 @@ NUMBER = re.compile(r"\+?[0-9]{3,15}")
 # Modems that sleep or measure the speed miss the first command.
 HELLO_TRIES = 3
 HELLO_S = 1.0
+# One that answers later than that answers each of them: until nothing has come for so long, at most until the second time.
+HUSH_S = 1.5
+HUSH_S_MAX = 6.0
 # A card that has just got its PIN takes a moment to be ready.
 SETTLE_S = 0.5
 COMMAND_S = 5.0
@@ -56,8 +59,8 @@ class SmsModem:
         self._parts = parts
         self._line = parts.modem_line(table)
         self._turn = asyncio.Lock()
-        self._refused_pin = ""
-        """A wrong PIN is given once: the third one locks the card."""
+        self._given: tuple[str, int | None] = ("", None)
+        """The PIN that was given and not taken, with the tries that were left before: a wrong one is given once, because the third locks the card."""
 
     async def send(self, notice: Notice, recipient: str) -> str:
         """The references of all parts, and the strength of the signal."""
@@ -67,24 +70,26 @@ class SmsModem:
         # The same at every attempt: a telephone then joins what came twice.
         reference = zlib.crc32(f"{notice.notice_id} {recipient}".encode()) & 0xFF
         messages = submits(notice.short, recipient, reference, self._table.parts_max, self._table.smsc)
+        talk = _Talk(self._line)
         try:
             async with asyncio.timeout(self._table.timeout_s), self._turn:
-                return await self._converse([(message.size, message.pdu) for message in messages])
+                return await self._converse(talk, [(message.size, message.pdu) for message in messages])
         except TimeoutError:
-            raise self._failed("E-TELL-TIMEOUT", f"not done within {self._table.timeout_s:g} s", "look at the modem's lamps and antenna") from None
-        except TellingError:
-            raise
+            failure = self._failed("E-TELL-TIMEOUT", f"not done within {self._table.timeout_s:g} s", "look at the modem's lamps and antenna")
+        except TellingError as fault:
+            failure = fault
         except EdgegwError as fault:
-            raise told(fault) from None
+            failure = told(fault)
+        failure.unsure = talk.is_unsure
+        raise failure from None
 
     async def close(self) -> None:
         await self._line.close()
 
-    async def _converse(self, messages: list[tuple[int, str]]) -> str:
+    async def _converse(self, talk: _Talk, messages: list[tuple[int, str]]) -> str:
         """The whole attempt, on the open port."""
         try:
             await self._line.open()
-            talk = _Talk(self._line)
             await self._greet(talk)
             await self._unlock(talk)
             await self._find_network(talk)
@@ -97,8 +102,10 @@ class SmsModem:
 
     async def _greet(self, talk: _Talk) -> None:
         talk.give_up()  # Out of a message that somebody has begun and not ended.
-        for _ in range(HELLO_TRIES):
+        for number in range(HELLO_TRIES):
             if (answer := await talk.ask("AT", HELLO_S)) is not None and answer[1] == "OK":
+                if number:
+                    await talk.hush()
                 break
         else:
             raise self._failed("E-TELL-MODEM", f"nothing that answers like a modem at {self._table.path}", "check path, baudrate and the modem's power")
@@ -116,14 +123,23 @@ class SmsModem:
         pin = secret(self._table, self._parts)
         if not re.fullmatch(r"[0-9]{4,8}", pin):
             raise self._failed("E-TELL-SIM", "the card wants its PIN, and password_file holds none", "write the 4 to 8 digits into password_file")
-        if pin == self._refused_pin:
+        tries = tries_of((await self._ask(talk, "AT+CPINR"))[0])
+        if pin == self._given[0] and not self._is_unjudged(tries):
             raise self._failed("E-TELL-SIM", "the PIN was refused and is not tried again", "correct the PIN in password_file")
-        if tries_of((await self._ask(talk, "AT+CPINR"))[0]) < PIN_TRIES_MIN:
+        if tries is not None and tries < PIN_TRIES_MIN:
             raise self._failed("E-TELL-SIM", "one try of the PIN is left, and it is kept for a person", "take the card out, unlock it in a telephone")
-        self._refused_pin = pin
-        self._expect(await self._ask(talk, f'AT+CPIN="{pin}"'), "E-TELL-SIM")
-        self._refused_pin = ""
+        before, self._given = self._given, (pin, tries)
+        answer = await self._ask(talk, f'AT+CPIN="{pin}"')
+        if answer[1] == BUSY:
+            self._given = before
+        self._expect(answer, "E-TELL-SIM")
+        self._given = ("", None)
         await asyncio.sleep(SETTLE_S)
+
+    def _is_unjudged(self, tries: int | None) -> bool:
+        """The card has as many tries left as before the PIN was given: a modem that lost its power in between never asked it."""
+        before = self._given[1]
+        return tries is not None and before is not None and tries >= before
 
     async def _find_network(self, talk: _Talk) -> None:
         """The circuit network, or the packet network of modems that know no other."""
@@ -155,9 +171,12 @@ class SmsModem:
             self._expect(([], refusal))
             raise self._failed("E-TELL-MODEM", f"it does not take the message: {clean(refusal)}", "switch the modem off and on")
         # The network takes its time: the attempt's own deadline holds.
+        before, talk.is_unsure = talk.is_unsure, True
         answer = await talk.exchange(pdu.encode() + _CTRL_Z, self._table.timeout_s)
         if answer is None:
             raise self._failed("E-TELL-MODEM", "it does not say what became of the message", "look at the modem's lamps and antenna")
+        # A part that the network has taken is not taken back when the next one is refused.
+        talk.is_unsure = before or answer[1] == "OK"
         self._expect(answer)
         return answer[0]
 
@@ -185,6 +204,8 @@ class _Talk:
 
     def __init__(self, line: ModemLine) -> None:
         self._line = line
+        self.is_unsure = False
+        """Something of the message has been handed over: it may be on its way, whatever comes of the rest."""
 
     async def ask(self, command: str, timeout_s: float) -> tuple[list[str], str] | None:
         """(lines, final line); None when no final line came in time. Raises EdgegwError when the line breaks."""
@@ -205,6 +226,12 @@ class _Talk:
             if line:
                 lines.append(line)
         return None
+
+    async def hush(self) -> None:
+        """Passes over late answers, so that none of them is taken for that of the next command."""
+        until_ns = time.monotonic_ns() + round(HUSH_S_MAX * 1000) * _MS_NS
+        while time.monotonic_ns() < until_ns and await self._more(time.monotonic_ns() + round(HUSH_S * 1000) * _MS_NS):
+            self._line.received.clear()
 
     async def prompt(self, command: str, timeout_s: float) -> str:
         """Empty when the modem waits for the message; else its refusal."""

@@ -25,9 +25,10 @@ _log = logging.getLogger("edgegw.telling")
 CASE_PREFIX: Final = "notify/case/"
 # Twice the alarms that the journal keeps waiting for people; beyond it the oldest is forgotten, and nobody hears of its end.
 CASES_MAX: Final = 1_000
-# The end of an alarm may be told a settle window after it was written down.
-LINGER_MS: Final = 60_000
+# The end of an alarm may be told a settle window after it was written down, and its report is made a minute after the raise.
+LINGER_MS: Final = 120_000
 _MINUTE_MS: Final = 60_000
+CARRIES_REPORT: Final = frozenset({"mail"})
 _TRUSTED = frozenset({ClockTrust.SYNCHRONISED, ClockTrust.CORRECTED})
 # A person has it in hand, or it is over.
 _ENDS_ESCALATION = frozenset({"acknowledged", "shelved", "cleared", "returned", "reset", "closed"})
@@ -52,6 +53,8 @@ class Case(msgspec.Struct, frozen=True, omit_defaults=True):
     targets: tuple[Target, ...]
     steps: tuple[Waiting, ...] = ()
     over: bool = False
+    ended_at_ms: int | None = None
+    """Wall time at which its condition ended."""
 
 
 class Teller:
@@ -105,6 +108,8 @@ class Teller:
         for event in events:
             if event.kind == "alarm":
                 self._follow(event.body, event.at_ms, at)
+            elif event.kind == "alarm_report":
+                self._tell_report(event.body, at)
             elif event.kind == "service" and event.body.get("state") == "out_of_service":
                 facts = {alarm_id: case.told.episode.facts for alarm_id, case in self._cases.items()}
                 self._stop_escalation(alarm_id for alarm_id, of in facts.items() if of.device == event.device and not of.is_danger)
@@ -121,9 +126,9 @@ class Teller:
             return
         choice = self._router.choose(told, at.wall_ms, clock_is_set=at.clock is not ClockTrust.UNSET)
         for target in choice.now:
-            self._add(told, target, at)
+            self._add(self._router.share(told, target), target, at)
         for target, opens_ms in choice.later.items():
-            self._add(told, target, at, not_before_ms=opens_ms)
+            self._add(self._router.share(told, target), target, at, not_before_ms=opens_ms)
         if not choice.now and not choice.later:
             _log.info("alarm #%d (%s) is told to nobody: no route fits", told.episode.number, told.episode.facts.level)
             return
@@ -148,7 +153,7 @@ class Teller:
     def _undelivered(self, episode: Episode, target: Target, *, in_summary: bool = False) -> Job | None:
         """Its notice that this recipient has not been given by this channel."""
         for job in self.queue.jobs(episode.alarm_id):
-            is_other = job.told.why is Why.CLEARED or (job.told.why is Why.SUMMARY and not in_summary)
+            is_other = job.told.why in {Why.CLEARED, Why.REPORT} or (job.told.why is Why.SUMMARY and not in_summary)
             if job.target.who == target.who and not is_other and not self.queue.is_under_way(job):
                 return job
         return None
@@ -163,11 +168,24 @@ class Teller:
                 opens_ms = self._router.opens_again_ms(target, at.wall_ms) if at.clock is not ClockTrust.UNSET else None
                 self.queue.add(Job(self.queue.new_id(), target, told, not_before_ms=opens_ms or 0), at)
 
+    def _tell_report(self, body: Mapping[str, Any], at: Moment) -> None:
+        """To who was told of the alarm by mail: what else could carry it."""
+        case = self._cases.get(str(body.get("id", "")))
+        if case is None:
+            return
+        for target in case.targets:
+            if self._router.kinds.get(target.channel) in CARRIES_REPORT and self._router.address(target) is not None:
+                told = msgspec.structs.replace(case.told, why=Why.REPORT, at_ms=at.wall_ms)
+                opens_ms = self._router.opens_again_ms(target, at.wall_ms) if at.clock is not ClockTrust.UNSET else None
+                self.queue.add(Job(self.queue.new_id(), target, told, not_before_ms=opens_ms or 0, report=dict(body), ended_at_ms=case.ended_at_ms), at)
+
     def _follow(self, body: Mapping[str, Any], at_ms: int, at: Moment) -> None:
         """An event of an alarm, as it is written down."""
         alarm_id, edge = str(body.get("id", "")), body.get("edge")
         if edge in _ENDS_CONDITION:
             self.queue.change(alarm_id, lambda job: job if job.told.why is Why.CLEARED else _ended(job, alarm_id, at_ms))
+            if alarm_id in self._cases:
+                self._keep(alarm_id, msgspec.structs.replace(self._cases[alarm_id], ended_at_ms=at_ms))
         elif edge == "acknowledged":
             self.queue.change(alarm_id, lambda job: _acknowledged(job, alarm_id, str(body.get("by", "")), at_ms))
         if edge in _ENDS_ESCALATION:

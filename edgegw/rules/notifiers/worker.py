@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
+import json
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
+from urllib.parse import quote, quote_plus
 
 from edgegw.rules.notifiers.model import TellingError
 from edgegw.rules.notifiers.parts import failed
@@ -17,6 +22,7 @@ T = TypeVar("T")
 END_S = 2.0
 # Of what a server says, so much is kept as evidence.
 EVIDENCE_CHARACTERS_MAX = 200
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{4,}={0,2}")
 
 
 class Worker(Generic[T]):
@@ -82,9 +88,20 @@ def _tell(loop: asyncio.AbstractEventLoop, done: asyncio.Future[T], result: list
 
 
 def clean(text: str | bytes, secret: str = "") -> str:
-    """One short line without control characters, and without the secret should the server repeat it."""
+    """One short line without control characters, and without the secret should the server repeat it, as it is or as it was encoded for the way."""
     words = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     if secret:
-        words = words.replace(secret, "***")
+        words = _BASE64.sub(lambda found: "***" if _decodes_to(found[0], secret) else found[0], words)
+        forms = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+        for form in sorted(forms, key=len, reverse=True):
+            words = words.replace(form, "***")
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in words).split())
     return line if len(line) <= EVIDENCE_CHARACTERS_MAX else line[: EVIDENCE_CHARACTERS_MAX - 3] + "..."
+
+
+def _decodes_to(word: str, secret: str) -> bool:
+    """A login (RFC 4616, AUTH LOGIN) goes over the line in base64: whoever reads that has the password."""
+    try:
+        return secret.encode() in base64.b64decode(word + "=" * (-len(word) % 4))
+    except binascii.Error:
+        return False
