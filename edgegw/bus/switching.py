@@ -9,7 +9,6 @@ While the line is closed an order waits for it: who gave it knows for how long.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from edgegw.bus.schedule import Link
 from edgegw.drivers.switching import Order, Switch, state_of
@@ -84,7 +83,7 @@ class Orders:
     """Of one bus, in their order."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Pending] = deque()
+        self._waiting: list[Pending] = []
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -98,10 +97,10 @@ class Orders:
     def first(self) -> Pending | None:
         """The one whose turn it is; one that nobody waits for any more is never sent."""
         while self._waiting and self._waiting[0].done.done():
-            self._waiting.popleft()
+            self._waiting.pop(0)
         return self._waiting[0] if self._waiting else None
 
     def refuse_all(self) -> None:
         """The bus ends."""
         while self._waiting:
-            self._waiting.popleft().ended()
+            self._waiting.pop(0).ended()

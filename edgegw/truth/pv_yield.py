@@ -9,7 +9,6 @@ rated power x irradiation, with 1 kW/m2 as the sun of the rating. Powers are W/m
 from __future__ import annotations
 
 from enum import StrEnum
-from statistics import median
 from typing import NamedTuple
 
 import msgspec
@@ -166,6 +165,8 @@ class Harvest(msgspec.Struct):
         if kwh < 0 or (ratio is not None and ratio > RATIO_MAX):
             return "the register did not go on from its last value"
         alike = [day.kwh for day in self.days if abs(day.wh_m2 - wh_m2) <= COMPARABLE * wh_m2]
+        from statistics import median  # noqa: PLC0415 - once an evening, at stations with PV
+
         usual_kwh = median(alike) if len(alike) >= COMPARED_MIN else None
         most_kwh = kwh + step_kwh
         low = most_kwh < RATIO_MIN * rated_kw * wh_m2 / 1000 or (usual_kwh is not None and most_kwh < MEDIAN_SHARE * usual_kwh)
