@@ -156,6 +156,8 @@ class Harvest(msgspec.Struct):
 
     def judge(self, light: Light, rated_kw: float, step_kwh: float = 0.0) -> Judged | str:
         """At the end of the day; the reason where it cannot be judged. A register may owe one of its steps: the day has it to its credit."""
+        from statistics import median  # noqa: PLC0415 - once an evening, at stations with PV
+
         if light.doubt:
             return light.doubt
         if self.begin is None or self.last is None or self.last.wh_m2 - self.begin.wh_m2 < COVERED_MIN * light.wh_m2:
@@ -165,8 +167,6 @@ class Harvest(msgspec.Struct):
         if kwh < 0 or (ratio is not None and ratio > RATIO_MAX):
             return "the register did not go on from its last value"
         alike = [day.kwh for day in self.days if abs(day.wh_m2 - wh_m2) <= COMPARABLE * wh_m2]
-        from statistics import median  # noqa: PLC0415 - once an evening, at stations with PV
-
         usual_kwh = median(alike) if len(alike) >= COMPARED_MIN else None
         most_kwh = kwh + step_kwh
         low = most_kwh < RATIO_MIN * rated_kw * wh_m2 / 1000 or (usual_kwh is not None and most_kwh < MEDIAN_SHARE * usual_kwh)

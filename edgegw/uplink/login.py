@@ -117,9 +117,11 @@ def is_loopback(host: str) -> bool:
 
 
 class TlsSocket(ssl.SSLSocket):
-    """Keeps the fault of the last read, which the MQTT client turns into "unspecified error", and closes after a failed handshake."""
+    """Keeps the fault of the last read, which the MQTT client turns into "unspecified error", reads what the other side said last, closes after a failed handshake."""
 
     fault: OSError | None = None
+    _has_failed = False
+    """A write has; the next one that does ends the connection."""
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature of ssl
         try:
@@ -149,6 +151,16 @@ class TlsSocket(ssl.SSLSocket):
         except OSError as fault:
             self.fault = fault
             raise
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """A broker that hangs up may have said why: what it said is read before a write that fails tells that it is gone."""
+        try:
+            return super().send(data, flags)
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLSyscallError) as fault:
+            if self._has_failed:
+                raise
+            self._has_failed = True
+            raise BlockingIOError(fault.errno, str(fault)) from fault
 
 
 def _ends_s(certificate: Mapping[str, Any]) -> float:
