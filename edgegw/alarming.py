@@ -50,7 +50,8 @@ class Alarming:
     def handlers(self, others: Mapping[str, Handler]) -> dict[str, Handler]:
         """For the control socket; a report has what `others` say of buses and uplinks."""
         self.reports = AlarmReports(self._config, self._engine, self._clock, self._accept, others)
-        views = AlarmViews(self._config, self._clock, self._engine, self._accept, partial(self._buffer.newest_block_id, (Stream.EVENT,)))
+        kept = partial(self._buffer.newest_block_id, (Stream.EVENT,))
+        views = AlarmViews(self._config, self._clock, self._engine, self._accept, kept, others.get("read"))
         return {**views.handlers(), **self.reports.handlers()}
 
     def begin(self, senders: Sequence[Sender]) -> None:

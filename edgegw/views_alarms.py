@@ -21,22 +21,35 @@ from edgegw.rules.engine import Changes, Engine, Moment, Word
 from edgegw.rules.levels import current_name, deadlines, in_use, name_zh, overdue, rank
 from edgegw.rules.notifiers.steps import Advices
 from edgegw.rules.shipped import with_shipped
+from edgegw.rules.silence import GOOD_POLLS_MIN
 from edgegw.rules.text import with_unit
 
 # Of a person's reason; it goes into an event.
 NOTE_MAX = 200
 HISTORY_MAX = 5_000
+# A device that answers does so within two; who waits at the other end has ten seconds.
+ASK_S = 6.0
 
 
 class AlarmViews:
-    """`accept` takes what a deed changed; its answer goes out when that is on the disk, which `kept` waits for."""
+    """`accept` takes what a deed changed; its answer goes out when that is on the disk, which `kept` waits for. `read` is the request of that name."""
 
-    def __init__(self, config: Config, clock: Clock, engine: Engine, accept: Callable[[Changes], None], kept: Callable[[], Awaitable[object]]) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts that it asks
+        self,
+        config: Config,
+        clock: Clock,
+        engine: Engine,
+        accept: Callable[[Changes], None],
+        kept: Callable[[], Awaitable[object]],
+        read: Callable[[dict[str, Any]], Awaitable[Any]] | None = None,
+    ) -> None:
         self._config = config
         self._clock = clock
         self._engine = engine
         self._accept = accept
         self._kept = kept
+        self._read = read
+        self._devices = {device.code for device in config.device}
         self._places = {device.code: device.location or device.name for device in config.device}
         self._advices = Advices(with_shipped(config.rule, shipped=config.alarms.shipped_rules, supply=config.supply))
         self._contacts = {(device.code, f"input.{number}"): contact.name for device in config.device for number, contact in device.input.items()}
@@ -79,11 +92,30 @@ class AlarmViews:
         for_s, number = arguments.get("for_s", 0), arguments.get("number", 0)
         if type(number) is not int or type(for_s) not in (int, float) or not 0 <= for_s < 1e9:
             raise EdgegwError("E-CONTROL-ARGS", "number must be a whole number, for_s a time", "", EXIT_USAGE)
+        deed = str(arguments.get("deed", ""))
+        answered = await self._ask(number) if deed == "recheck" else None
         mono_ms = self._clock.mono_ms()
         at = Moment(mono_ms, self._clock.wall_ms(mono_ms), self._clock.trust)
-        result = self._do(str(arguments.get("deed", "")), arguments, round(for_s * 1000), word, at)
+        result = self._do(deed, arguments, round(for_s * 1000), word, at)
+        if answered is not None:
+            result["answered"] = answered
         await self._kept()
         return {"by": word.by, **result}
+
+    async def _ask(self, number: int) -> bool | None:
+        """
+        The device of an alarm, now, so that what is so decides and not what was; whether it answered. None: nobody to be asked. As often as one that was
+        silent must answer to be back.
+        """
+        device = self._engine.desk.find(number).facts.device
+        if self._read is None or device not in self._devices:
+            return None
+        try:
+            async with asyncio.timeout(ASK_S):
+                found = [await self._read({"device": device, "fresh": True}) for _ in range(GOOD_POLLS_MIN)]
+        except (EdgegwError, TimeoutError):
+            return False
+        return all(one["answered"] for one in found)
 
     def _do(self, deed: str, arguments: dict[str, Any], for_ms: int, word: Word, at: Moment) -> dict[str, Any]:
         desk, number = self._engine.desk, int(arguments.get("number", 0))

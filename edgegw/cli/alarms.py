@@ -145,13 +145,13 @@ def reset(number: int, note: str) -> None:
     _act({"deed": "reset", "number": number, "note": note}, lambda language, data: say(language, "done.reset", number, data["by"]))
 
 
-@command.command("recheck", help="After a repair: decides at once, without the off-delay. Exit 10 while the condition still holds.")
+@command.command("recheck", help="After a repair: asks the device and decides at once, without the off-delay. Exit 10 while the condition still holds.")
 @click.argument("number", type=int, metavar="ID")
 def recheck(number: int) -> None:
     def sentence(language: str, data: dict[str, Any]) -> str:
-        if data.get("waits_for_reset"):
-            return say(language, "done.recheck_latched", number)
-        return say(language, "done.recheck" if data["ended"] else "done.recheck_still", number)
+        how = "done.recheck_latched" if data.get("waits_for_reset") else "done.recheck" if data["ended"] else "done.recheck_still"
+        silent = say(language, "done.recheck_silent") if data.get("answered") is False else ""
+        return " ".join(filter(None, (say(language, how, number), silent)))
 
     _act({"deed": "recheck", "number": number}, sentence)
 

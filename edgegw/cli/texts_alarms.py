@@ -61,6 +61,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "done.recheck": ("#{}: the condition has ended; the alarm is over.", "#{}：条件已消失，告警结束。"),
     "done.recheck_latched": ("#{0}: the condition has ended; it stays until edgegw alarms reset {0}", "#{0}：条件已消失；须复位：edgegw alarms reset {0}"),
     "done.recheck_still": ("#{}: the condition still holds.", "#{}：条件仍然成立。"),
+    "done.recheck_silent": ("Its device did not answer: decided by the last value.", "设备未应答：按最后一个值判断。"),
     "done.out": ("{0} is out of service until {1}, by {2}.", "{0} 已由 {2} 停用至 {1}。"),
     "done.in": ("{} is in service again.", "{} 恢复使用。"),
     "history.note": ("{}: {}", "{}：{}"),

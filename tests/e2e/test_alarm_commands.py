@@ -121,6 +121,16 @@ def test_what_is_still_so_cannot_be_reset(rig):
     assert EXIT_UNKNOWN == edgegw("alarms", "ack", "99999", "-c", rig.config).returncode
 
 
+def test_a_recheck_asks_the_device(rig):
+    """
+    It is still silent: exit 10, and that it did not answer.
+    """
+    number = the_alarm(rig)["number"]
+    still = edgegw("--lang", "en", "alarms", "recheck", str(number), "-c", rig.config)
+    assert EXIT_WARNINGS == still.returncode
+    assert f"#{number}: the condition still holds. Its device did not answer: decided by the last value." == " ".join(still.stdout.split())
+
+
 def test_the_past_has_every_step_in_order(rig):
     """
     History shows raise, acknowledgement, shelf and end of the alarm; the figures count one raise.

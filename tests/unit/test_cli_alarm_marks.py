@@ -86,6 +86,35 @@ def test_a_recheck_does_not_call_a_latched_alarm_over(tmp_path):
         assert "#1: the condition has ended; it stays until edgegw alarms reset 1\n" == say(socket, "--lang", "en", "alarms", "recheck", "1")
 
 
+@pytest.mark.parametrize(
+    ("expected", "exit_code", "answers"),
+    [
+        ("#1: the condition has ended; the alarm is over.", 0, 440),
+        ("#1: the condition still holds.", 10, 470),
+        ("#1: the condition still holds. Its device did not answer: decided by the last value.", 10, None),
+    ],
+)
+def test_a_recheck_asks_the_device(tmp_path, expected, exit_code, answers):
+    """Before it decides: what was repaired a moment ago is not judged by the value of before."""
+    devices = [device("TH-01", "a")]
+    judge = Engine([rule(off_delay_s=600)], devices, SOURCES[:1], 1, {})
+    judge.evaluate(reading(SOURCES[0], 1, 462))
+    asked = []
+
+    async def read(arguments: dict[str, Any]) -> dict[str, Any]:
+        asked.append(arguments)
+        if answers is not None:
+            judge.evaluate(reading(SOURCES[0], 1 + len(asked), answers))
+        return {"answered": answers is not None}
+
+    config = Config(gateway=Gateway(operator="o", station="s", gateway="g"), device=devices)
+    views = AlarmViews(config, Clock(), judge, lambda _changes: None, kept, read)
+    with daemon(tmp_path / "control.sock", **views.handlers()) as socket:
+        done = edgegw("--socket", socket, "--lang", "en", "alarms", "recheck", "1")
+    assert (expected, exit_code) == (" ".join(done.stdout.split()), done.returncode)
+    assert [{"device": "TH-01", "fresh": True}] * 2 == asked
+
+
 def test_who_comes_second_hears_who_was_first(tmp_path):
     """Not that the word counted; the same person again hears nothing new."""
     devices = [device("TH-01", "a"), device("TH-02", "b")]
