@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,16 @@ TEST_LIMIT_S = 300
 NO_BROKER = "mosquitto is not installed: sudo apt-get install mosquitto"
 
 _left: list[str] = []
+
+
+@pytest.fixture
+def shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Local time is that of a station in China."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

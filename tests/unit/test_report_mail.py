@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 
 import pytest
 
@@ -30,14 +29,7 @@ BODY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def shanghai(monkeypatch):
-    """The zone of the station."""
-    with monkeypatch.context() as patched:
-        patched.setenv("TZ", "Asia/Shanghai")
-        time.tzset()
-        yield
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("shanghai")
 
 
 def rows(language: str) -> list[list[str]]:

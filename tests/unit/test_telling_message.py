@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import msgspec
@@ -84,14 +83,7 @@ CASES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def shanghai(monkeypatch):
-    """The zone of the station."""
-    with monkeypatch.context() as patched:
-        patched.setenv("TZ", "Asia/Shanghai")
-        time.tzset()
-        yield
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("shanghai")
 
 
 def whole(name: str, language: str) -> str:
